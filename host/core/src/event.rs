@@ -1,0 +1,71 @@
+//! Events and what a micro-batch holds.
+
+use crate::time::Time;
+use crate::value::Value;
+use std::sync::Arc;
+
+/// Names and values, sorted by name, each name once.
+pub type Fields = Vec<(Arc<str>, Value)>;
+
+/// One event of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub name: Arc<str>,
+    /// When.
+    pub time: Time,
+    /// The sender's id of it, by which a repetition is recognised.
+    pub id: Option<Arc<str>>,
+    /// The properties, sorted by name; what was null is absent.
+    pub properties: Fields,
+    /// The context of the message it came in, sorted by key; shared by the message's events.
+    pub context: Arc<Fields>,
+}
+
+/// An event as history keeps it: with its place among the user's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its number among all accepted events of the user, from 1. Decides between equal times.
+    pub number: u64,
+    /// The event. History does not keep ids, so `id` is `None` when it was read from there.
+    pub event: Arc<Event>,
+}
+
+/// A message: events of one user, and changes to her profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The sender's id of it, by which a repetition is recognised.
+    pub id: Option<Arc<str>>,
+    /// The time of a message without events.
+    pub time: Option<Time>,
+    /// Its events in the order in which they arrived.
+    pub events: Vec<Arc<Event>>,
+    /// Attributes that are set, or with `None` removed.
+    pub attributes: Vec<(Arc<str>, Option<Value>)>,
+    /// Identities that are set, or with `None` removed.
+    pub identities: Vec<(Arc<str>, Option<Arc<str>>)>,
+}
+
+impl Event {
+    /// A property's value.
+    pub fn property(&self, name: &str) -> Option<&Value> {
+        field(&self.properties, name)
+    }
+
+    /// A context key's value.
+    pub fn context(&self, key: &str) -> Option<&Value> {
+        field(&self.context, key)
+    }
+}
+
+impl Message {
+    /// The latest time that the message tells of: of its events, else its own.
+    pub fn latest(&self) -> Option<Time> {
+        self.events.iter().map(|event| event.time).max().or(self.time)
+    }
+}
+
+fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a Value> {
+    let at = fields.binary_search_by(|(key, _)| (**key).cmp(name)).ok()?;
+    Some(&fields[at].1)
+}

@@ -1,0 +1,53 @@
+//! What a rule module says of itself, as plain data.
+
+use crate::feature::{Condition, Feature};
+use std::sync::Arc;
+
+/// A rule module: one or more audiences decided by one Wasm component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Its name, for messages and metrics.
+    pub name: Arc<str>,
+    /// The conditions whose truth it is handed, by the index that `evaluate` uses.
+    pub conditions: Vec<Condition>,
+    /// The features whose value it is handed as it is, by the index that `evaluate` uses.
+    pub values: Vec<Feature>,
+    /// The audiences that it decides, by the index that `evaluate` uses.
+    pub audiences: Vec<Audience>,
+}
+
+/// One audience of a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audience {
+    /// Its id, once per workspace.
+    pub id: Arc<str>,
+    /// Its name for people; the id when none was given.
+    pub name: Arc<str>,
+    /// The hash of its definition and of all that it refers to, in hexadecimal.
+    pub version: Arc<str>,
+    /// Which of the module's conditions decide it, ascending.
+    pub conditions: Vec<u32>,
+    /// Which of the module's values it reads, ascending.
+    pub values: Vec<u32>,
+}
+
+/// What an audience is called where space matters: a hash of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AudienceKey(u64);
+
+impl AudienceKey {
+    /// The key of the audience with that id.
+    pub fn of(id: &str) -> AudienceKey {
+        AudienceKey(xxhash_rust::xxh3::xxh3_64(id.as_bytes()))
+    }
+
+    /// The key whose bits these are.
+    pub const fn from_bits(bits: u64) -> AudienceKey {
+        AudienceKey(bits)
+    }
+
+    /// Its bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+}

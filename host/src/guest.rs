@@ -1,0 +1,1 @@
+//! Everything that knows wasmtime: loading rule modules and calling them.

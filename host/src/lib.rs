@@ -1,0 +1,3 @@
+//! The runtime of Muster.
+pub mod guest;
+pub mod store;

@@ -1,0 +1,1 @@
+//! Where users, history, timers and transitions are kept.
