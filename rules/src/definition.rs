@@ -14,6 +14,13 @@ pub struct Location {
     pub column: u32,
 }
 
+/// Checked audiences: ids are unique, every reference leads to one of them, and none to itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definitions {
+    /// The audiences, sorted by id.
+    pub audiences: Vec<Definition>,
+}
+
 /// One audience as it was defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {

@@ -46,16 +46,7 @@ pub fn put_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Boolean(false) => out.push(0),
         Value::Boolean(true) => out.push(1),
-        Value::Number(number) => {
-            let billionths = number.billionths();
-            // Trailing zeros say how many places are unused; most numbers have two places or none.
-            let (mut zeros, mut digits) = (0, billionths);
-            while zeros < 9 && digits != 0 && digits % 10 == 0 {
-                (zeros, digits) = (zeros + 1, digits / 10);
-            }
-            out.push(2 + zeros);
-            put_wide(out, digits);
-        }
+        Value::Number(number) => put_billionths(out, 2, number.billionths()),
         Value::Text(text) => {
             out.push(12);
             put_text(out, text);
@@ -65,6 +56,17 @@ pub fn put_value(out: &mut Vec<u8>, value: &Value) {
             put_text(out, json);
         }
     }
+}
+
+/// Appends a number of billionths: a tag of `base` plus the places that it leaves unused (most
+/// numbers have two places or none), then its digits.
+pub(crate) fn put_billionths(out: &mut Vec<u8>, base: u8, billionths: i128) {
+    let (mut zeros, mut digits) = (0, billionths);
+    while zeros < 9 && digits != 0 && digits % 10 == 0 {
+        (zeros, digits) = (zeros + 1, digits / 10);
+    }
+    out.push(base + zeros);
+    put_wide(out, digits);
 }
 
 /// Appends names and values.
@@ -188,15 +190,22 @@ impl<'a> Reader<'a> {
         Ok(match self.byte()? {
             0 => Value::Boolean(false),
             1 => Value::Boolean(true),
-            tag @ 2..=11 => {
-                let scale = 10i128.pow(u32::from(tag - 2));
-                let billionths = self.wide()?.checked_mul(scale).ok_or(Damaged)?;
-                Value::Number(Decimal::from_billionths(billionths))
-            }
+            tag @ 2..=11 => Value::Number(Decimal::from_billionths(self.digits(tag - 2)?)),
             12 => Value::Text(self.text()?.into()),
             13 => Value::Composite(self.text()?.into()),
             _ => return Err(Damaged),
         })
+    }
+
+    /// What [`put_billionths`] wrote with the tag base 0.
+    pub(crate) fn billionths(&mut self) -> Result<i128, Damaged> {
+        let zeros = self.byte()?;
+        self.digits(zeros)
+    }
+
+    fn digits(&mut self, zeros: u8) -> Result<i128, Damaged> {
+        let scale = 10i128.checked_pow(u32::from(zeros)).ok_or(Damaged)?;
+        self.wide()?.checked_mul(scale).ok_or(Damaged)
     }
 
     /// What [`put_fields`] wrote.

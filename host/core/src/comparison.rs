@@ -128,42 +128,76 @@ impl Test {
 
     /// Whether the value, or its absence, passes.
     pub fn holds(&self, value: Option<&Value>) -> bool {
-        let compare = |number: &Decimal| match value {
-            Some(Value::Number(value)) => Some(value.cmp(number)),
-            _ => None,
-        };
-        let text = |accepts: &dyn Fn(&str) -> bool| match value {
-            Some(Value::Text(text)) => accepts(text),
-            _ => false,
-        };
+        match value {
+            None => matches!(self, Test::Exists(false)) || self.is_negated(),
+            Some(Value::Number(number)) => self.holds_number(|operand| number.cmp(&operand)),
+            Some(Value::Boolean(_)) => match self {
+                Test::Equal(operand) => value == Some(operand),
+                Test::NotEqual(operand) => value != Some(operand),
+                Test::In(list) => is_in(list, value),
+                Test::NotIn(list) => !is_in(list, value),
+                Test::Exists(expected) => *expected,
+                _ => self.is_negated(),
+            },
+            Some(Value::Text(text)) => self.holds_text(text, value),
+            Some(Value::Composite(_)) => matches!(self, Test::Exists(true)) || self.is_negated(),
+        }
+    }
+
+    /// Whether a number passes, given how it compares with an operand.
+    pub(crate) fn holds_number(&self, compare: impl Fn(Decimal) -> Ordering) -> bool {
+        let equals = |operand: &Value| operand.number().is_some_and(|n| compare(n).is_eq());
         match self {
-            Test::Equal(operand) => value == Some(operand) && !is_composite(value),
-            Test::NotEqual(operand) => value != Some(operand) || is_composite(value),
-            Test::Greater(number) => compare(number) == Some(Ordering::Greater),
-            Test::GreaterOrEqual(number) => compare(number).is_some_and(Ordering::is_ge),
-            Test::Less(number) => compare(number) == Some(Ordering::Less),
-            Test::LessOrEqual(number) => compare(number).is_some_and(Ordering::is_le),
+            Test::Equal(operand) => equals(operand),
+            Test::NotEqual(operand) => !equals(operand),
+            Test::Greater(operand) => compare(*operand).is_gt(),
+            Test::GreaterOrEqual(operand) => compare(*operand).is_ge(),
+            Test::Less(operand) => compare(*operand).is_lt(),
+            Test::LessOrEqual(operand) => compare(*operand).is_le(),
+            Test::In(list) => list.iter().any(equals),
+            Test::NotIn(list) => !list.iter().any(equals),
+            Test::Exists(expected) => *expected,
+            _ => self.is_negated(),
+        }
+    }
+
+    fn holds_text(&self, text: &str, value: Option<&Value>) -> bool {
+        match self {
+            Test::Equal(operand) => value == Some(operand),
+            Test::NotEqual(operand) => value != Some(operand),
             Test::In(list) => is_in(list, value),
             Test::NotIn(list) => !is_in(list, value),
-            Test::Exists(expected) => value.is_some() == *expected,
-            Test::Contains(part) => text(&|text| text.contains(&**part)),
-            Test::NotContains(part) => !text(&|text| text.contains(&**part)),
-            Test::StartsWith(part) => text(&|text| text.starts_with(&**part)),
-            Test::NotStartsWith(part) => !text(&|text| text.starts_with(&**part)),
-            Test::EndsWith(part) => text(&|text| text.ends_with(&**part)),
-            Test::NotEndsWith(part) => !text(&|text| text.ends_with(&**part)),
-            Test::Matches(pattern) => text(&|text| pattern.0.is_match(text)),
-            Test::NotMatches(pattern) => !text(&|text| pattern.0.is_match(text)),
+            Test::Exists(expected) => *expected,
+            Test::Contains(part) => text.contains(&**part),
+            Test::NotContains(part) => !text.contains(&**part),
+            Test::StartsWith(part) => text.starts_with(&**part),
+            Test::NotStartsWith(part) => !text.starts_with(&**part),
+            Test::EndsWith(part) => text.ends_with(&**part),
+            Test::NotEndsWith(part) => !text.ends_with(&**part),
+            Test::Matches(pattern) => pattern.0.is_match(text),
+            Test::NotMatches(pattern) => !pattern.0.is_match(text),
+            Test::Greater(_) | Test::GreaterOrEqual(_) | Test::Less(_) | Test::LessOrEqual(_) => {
+                false
+            }
         }
+    }
+
+    /// Whether the operator is the negation of another, and so true of what it does not take.
+    fn is_negated(&self) -> bool {
+        matches!(
+            self,
+            Test::NotEqual(_)
+                | Test::NotIn(_)
+                | Test::NotContains(_)
+                | Test::NotStartsWith(_)
+                | Test::NotEndsWith(_)
+                | Test::NotMatches(_)
+        )
     }
 }
 
-fn is_composite(value: Option<&Value>) -> bool {
-    matches!(value, Some(Value::Composite(_)))
-}
-
 fn is_in(list: &[Value], value: Option<&Value>) -> bool {
-    !is_composite(value) && value.is_some_and(|value| list.binary_search(value).is_ok())
+    value.is_some_and(|value| list.binary_search(value).is_ok())
 }
 
 impl Pattern {

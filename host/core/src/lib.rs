@@ -1,12 +1,22 @@
 //! The pure core of Muster.
+mod answer;
 pub mod codec;
 mod comparison;
 mod decide;
 mod decimal;
+mod distinct;
 mod event;
 mod feature;
+mod interval;
 mod module;
+mod plan;
+mod profile;
+mod series;
+mod step;
+mod tally;
 mod time;
+mod transition;
+mod user;
 mod value;
 mod window;
 
@@ -16,6 +26,11 @@ pub use decimal::{Decimal, DecimalError};
 pub use event::{Arrival, Event, Fields, Message};
 pub use feature::{Aggregate, Condition, Feature, Selector};
 pub use module::{Audience, AudienceKey, Module};
+pub use plan::{AudienceInfo, Engine, Plan, PlanError, PlanSizes, Reach, Settings};
+pub use profile::Profile;
+pub use step::{Input, Outcome, Report, Request, Step, step};
 pub use time::{Span, Time};
+pub use transition::{Cause, Change, Transition, transition_id};
+pub use user::evaluated_by;
 pub use value::Value;
 pub use window::{Extent, Window};

@@ -1,0 +1,408 @@
+//! Making a plan of modules.
+
+use super::{
+    AudiencePlan, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Plan, PlanError,
+    SelectorPlan, SeriesPlan, Settings,
+};
+use crate::decide::{Decide, Question};
+use crate::decimal::Decimal;
+use crate::feature::{Aggregate, Condition, Feature, Selector};
+use crate::interval::{Edges, Room};
+use crate::module::{AudienceKey, Module};
+use crate::series::{SeriesKey, SeriesKind, SeriesRoom};
+use crate::value::Value;
+use crate::window::Window;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The newest events that a series keeps unmerged: at least this many, so that bursts do not eat
+/// into the intervals, and as many as its greatest threshold needs, up to the most.
+const NEWEST_LEAST: usize = 8;
+const NEWEST_MOST: usize = 48;
+/// The different values that a series keeps, likewise.
+const VALUES_LEAST: usize = 32;
+const VALUES_MOST: usize = 1024;
+
+impl Plan {
+    /// Lays out the modules, and decides once, by asking them, who a user is of whom nothing is
+    /// known. The questions that the plan will ask number the modules as they are given here.
+    ///
+    /// `removed` names audiences that no module defines any more, whose members have yet to leave.
+    ///
+    /// # Errors
+    /// When the modules contradict each other, or one does not answer.
+    pub fn new(
+        settings: Settings,
+        modules: &[Module],
+        removed: impl IntoIterator<Item = (AudienceKey, Arc<str>)>,
+        decide: &mut dyn Decide,
+    ) -> Result<Plan, PlanError> {
+        let audiences = list_audiences(modules)?;
+        let order = order_modules(modules, &audiences)?;
+        let mut builder = Builder::new(settings);
+        builder.add_modules(modules, &order);
+        builder.add_audiences(modules, &order, &audiences)?;
+        let mut plan = builder.finish()?;
+        plan.removed = removed
+            .into_iter()
+            .filter(|(key, _)| !plan.audience_by_key.contains_key(key))
+            .collect();
+        plan.settle(modules, decide)?;
+        Ok(plan)
+    }
+
+    /// Finds the audiences of a user of whom nothing is known.
+    fn settle(&mut self, modules: &[Module], decide: &mut dyn Decide) -> Result<(), PlanError> {
+        let mut by_module: Vec<Vec<usize>> = vec![Vec::new(); self.modules.len()];
+        for (at, audience) in self.audiences.iter().enumerate() {
+            by_module[audience.module].push(at);
+        }
+        let mut members: BTreeSet<usize> = BTreeSet::new();
+        for (plan, mut asked) in self.modules.iter().zip(by_module) {
+            asked.sort_by_key(|audience| self.audiences[*audience].local);
+            let locals: Vec<u32> = asked.iter().map(|a| self.audiences[*a].local).collect();
+            let module = &modules[plan.origin];
+            let holds = |condition: &Condition| match condition {
+                Condition::Compare { feature, comparison } => {
+                    comparison.holds(of_nothing(feature).as_ref())
+                }
+                Condition::Member(id) => {
+                    let audience = self.audience_by_key.get(&AudienceKey::of(id));
+                    audience.is_some_and(|audience| members.contains(audience))
+                }
+            };
+            let numbered = (0u32..).zip(&module.conditions);
+            let conditions: Vec<u32> =
+                numbered.filter(|(_, condition)| holds(condition)).map(|(at, _)| at).collect();
+            let values: Vec<Option<Value>> = module.values.iter().map(of_nothing).collect();
+            let question = Question {
+                module: plan.origin,
+                audiences: &locals,
+                conditions: &conditions,
+                values: &values,
+            };
+            let decisions = decide.decide(question).map_err(|error| PlanError::Undecided {
+                module: plan.name.clone(),
+                reason: error.reason,
+            })?;
+            members.extend(asked.iter().zip(decisions).filter(|(_, is_in)| *is_in).map(|(a, _)| a));
+        }
+        self.baseline = members.into_iter().collect();
+        Ok(())
+    }
+}
+
+fn of_nothing(feature: &Feature) -> Option<Value> {
+    match feature {
+        Feature::Events { aggregate, .. } => aggregate.of_nothing(),
+        Feature::Attribute(_) => None,
+    }
+}
+
+/// Where each audience is, by its id: its module, and its index there.
+type Places<'a> = BTreeMap<&'a str, (usize, usize)>;
+
+fn list_audiences(modules: &[Module]) -> Result<Places<'_>, PlanError> {
+    let mut audiences = Places::new();
+    for (at, module) in modules.iter().enumerate() {
+        for (local, audience) in module.audiences.iter().enumerate() {
+            if let Some((first, _)) = audiences.insert(&audience.id, (at, local)) {
+                return Err(PlanError::DuplicateAudience {
+                    id: audience.id.clone(),
+                    first: modules[first].name.clone(),
+                    second: module.name.clone(),
+                });
+            }
+        }
+    }
+    Ok(audiences)
+}
+
+/// The modules in an order in which each refers only to those before it (Kahn 1962).
+fn order_modules(modules: &[Module], audiences: &Places<'_>) -> Result<Vec<usize>, PlanError> {
+    let mut needs: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); modules.len()];
+    for (at, module) in modules.iter().enumerate() {
+        for condition in &module.conditions {
+            let Condition::Member(id) = condition else { continue };
+            let Some((target, _)) = audiences.get(&**id) else {
+                let (module, id) = (module.name.clone(), id.clone());
+                return Err(PlanError::UnknownAudience { module, id });
+            };
+            needs[at].insert(*target);
+        }
+    }
+    let mut order = Vec::with_capacity(modules.len());
+    let mut placed = vec![false; modules.len()];
+    while order.len() < modules.len() {
+        let ready = |at: &usize| !placed[*at] && needs[*at].iter().all(|need| placed[*need]);
+        let next: Vec<usize> = (0..modules.len()).filter(ready).collect();
+        if next.is_empty() {
+            let circle = (0..modules.len()).filter(|at| !placed[*at]);
+            return Err(PlanError::Cycle {
+                modules: circle.map(|at| modules[at].name.clone()).collect(),
+            });
+        }
+        next.iter().for_each(|at| placed[*at] = true);
+        order.extend(next);
+    }
+    Ok(order)
+}
+
+struct Builder {
+    selectors: BTreeMap<Arc<Selector>, usize>,
+    series: BTreeMap<(SeriesKind, Arc<Selector>, Option<Arc<str>>), usize>,
+    features: BTreeMap<Feature, usize>,
+    conditions: BTreeMap<Condition, usize>,
+    /// The windows over each series.
+    windows: Vec<Vec<Window>>,
+    plan: Plan,
+}
+
+impl Builder {
+    fn new(settings: Settings) -> Builder {
+        Builder {
+            selectors: BTreeMap::new(),
+            series: BTreeMap::new(),
+            features: BTreeMap::new(),
+            conditions: BTreeMap::new(),
+            windows: Vec::new(),
+            plan: Plan {
+                settings,
+                fingerprint: 0,
+                by_name: HashMap::new(),
+                any_name: Vec::new(),
+                selectors: Vec::new(),
+                series: Vec::new(),
+                by_key: HashMap::new(),
+                features: Vec::new(),
+                by_attribute: HashMap::new(),
+                conditions: Vec::new(),
+                audiences: Vec::new(),
+                audience_by_key: HashMap::new(),
+                modules: Vec::new(),
+                baseline: Vec::new(),
+                removed: HashMap::new(),
+            },
+        }
+    }
+
+    fn add_modules(&mut self, modules: &[Module], order: &[usize]) {
+        for origin in order {
+            let module = &modules[*origin];
+            let (name, values) = (module.name.clone(), module.values.len());
+            self.plan.modules.push(ModulePlan { name, origin: *origin, values });
+        }
+    }
+
+    fn add_audiences(
+        &mut self,
+        modules: &[Module],
+        order: &[usize],
+        audiences: &Places<'_>,
+    ) -> Result<(), PlanError> {
+        let index_of: HashMap<&str, usize> = audiences.keys().copied().zip(0..).collect();
+        let mut place_of = vec![0; modules.len()];
+        order.iter().enumerate().for_each(|(place, origin)| place_of[*origin] = place);
+        let conditions: Vec<Vec<usize>> = modules
+            .iter()
+            .map(|module| module.conditions.iter().map(|c| self.condition(c, &index_of)).collect())
+            .collect();
+        let values: Vec<Vec<usize>> = modules
+            .iter()
+            .map(|module| module.values.iter().map(|value| self.feature(value)).collect())
+            .collect();
+        for (origin, local) in audiences.values() {
+            let audience = &modules[*origin].audiences[*local];
+            self.add_audience(AudiencePlan {
+                key: AudienceKey::of(&audience.id),
+                id: audience.id.clone(),
+                name: audience.name.clone(),
+                version: audience.version.clone(),
+                module: place_of[*origin],
+                local: *local as u32,
+                conditions: numbered(&audience.conditions, &conditions[*origin]),
+                values: numbered(&audience.values, &values[*origin]),
+                referrers: Vec::new(),
+            })?;
+        }
+        self.link_referrers();
+        Ok(())
+    }
+
+    fn add_audience(&mut self, audience: AudiencePlan) -> Result<(), PlanError> {
+        let at = self.plan.audiences.len();
+        if let Some(other) = self.plan.audience_by_key.insert(audience.key, at) {
+            return Err(PlanError::KeyCollision {
+                one: self.plan.audiences[other].id.to_string(),
+                other: audience.id.to_string(),
+            });
+        }
+        for (_, condition) in &audience.conditions {
+            self.plan.conditions[*condition].audiences.push(at);
+        }
+        for (_, feature) in &audience.values {
+            self.plan.features[*feature].readers.push(at);
+        }
+        self.plan.audiences.push(audience);
+        Ok(())
+    }
+
+    fn link_referrers(&mut self) {
+        for condition in &self.plan.conditions {
+            if let ConditionKind::Member(target) = condition.kind {
+                self.plan.audiences[target].referrers.extend(&condition.audiences);
+            }
+        }
+    }
+
+    fn condition(&mut self, condition: &Condition, index_of: &HashMap<&str, usize>) -> usize {
+        if let Some(at) = self.conditions.get(condition) {
+            return *at;
+        }
+        let at = self.plan.conditions.len();
+        let kind = match condition {
+            Condition::Compare { feature, comparison } => {
+                let feature = self.feature(feature);
+                self.plan.features[feature].conditions.push(at);
+                ConditionKind::Compare { feature, comparison: comparison.clone() }
+            }
+            Condition::Member(id) => ConditionKind::Member(index_of[&**id]),
+        };
+        self.conditions.insert(condition.clone(), at);
+        self.plan.conditions.push(ConditionPlan { kind, audiences: Vec::new() });
+        at
+    }
+
+    fn feature(&mut self, feature: &Feature) -> usize {
+        if let Some(at) = self.features.get(feature) {
+            return *at;
+        }
+        let at = self.plan.features.len();
+        let origin = match feature {
+            Feature::Events { selector, aggregate, of, window } => {
+                let series = self.series(*aggregate, selector, of);
+                self.plan.series[series].features.push(at);
+                self.windows[series].push(*window);
+                Origin::Series { series, aggregate: *aggregate, window: *window }
+            }
+            Feature::Attribute(name) => {
+                self.plan.by_attribute.insert(name.clone(), at);
+                Origin::Attribute(name.clone())
+            }
+        };
+        self.features.insert(feature.clone(), at);
+        self.plan.features.push(FeaturePlan {
+            origin,
+            thresholds: Vec::new(),
+            conditions: Vec::new(),
+            readers: Vec::new(),
+        });
+        at
+    }
+
+    fn series(
+        &mut self,
+        aggregate: Aggregate,
+        selector: &Arc<Selector>,
+        of: &Option<Arc<str>>,
+    ) -> usize {
+        let kind = SeriesKind::of(aggregate);
+        let content = (kind, selector.clone(), of.clone());
+        if let Some(at) = self.series.get(&content) {
+            return *at;
+        }
+        let at = self.plan.series.len();
+        let selector_at = self.selector(selector);
+        self.plan.selectors[selector_at].series.push(at);
+        self.plan.series.push(SeriesPlan {
+            key: SeriesKey::of(kind, selector, of.as_deref()),
+            kind,
+            selector: self.plan.selectors[selector_at].selector.clone(),
+            of: of.clone(),
+            edges: Edges::default(),
+            room: SeriesRoom { intervals: Room { intervals: 0, newest: 0 }, values: 0 },
+            features: Vec::new(),
+        });
+        self.windows.push(Vec::new());
+        self.series.insert(content, at);
+        at
+    }
+
+    fn selector(&mut self, selector: &Arc<Selector>) -> usize {
+        if let Some(at) = self.selectors.get(selector) {
+            return *at;
+        }
+        let at = self.plan.selectors.len();
+        match &selector.event {
+            Some(name) => self.plan.by_name.entry(name.clone()).or_default().push(at),
+            None => self.plan.any_name.push(at),
+        }
+        self.selectors.insert(selector.clone(), at);
+        self.plan.selectors.push(SelectorPlan { selector: selector.clone(), series: Vec::new() });
+        at
+    }
+
+    fn finish(mut self) -> Result<Plan, PlanError> {
+        for feature in &mut self.plan.features {
+            feature.thresholds = thresholds(&feature.conditions, &self.plan.conditions);
+        }
+        for (at, windows) in self.windows.into_iter().enumerate() {
+            let greatest = greatest_count(&self.plan, at);
+            let series = &mut self.plan.series[at];
+            series.edges = Edges::new(windows);
+            series.room = SeriesRoom {
+                intervals: Room {
+                    intervals: self.plan.settings.intervals,
+                    newest: greatest.clamp(NEWEST_LEAST, NEWEST_MOST),
+                },
+                values: greatest.clamp(VALUES_LEAST, VALUES_MOST),
+            };
+            if let Some(other) = self.plan.by_key.insert(series.key, at) {
+                return Err(PlanError::KeyCollision {
+                    one: self.plan.series[other].selector.to_string(),
+                    other: self.plan.series[at].selector.to_string(),
+                });
+            }
+        }
+        self.plan.fingerprint = fingerprint(&self.plan);
+        Ok(self.plan)
+    }
+}
+
+fn numbered(locals: &[u32], globals: &[usize]) -> Vec<(u32, usize)> {
+    locals.iter().map(|local| (*local, globals[*local as usize])).collect()
+}
+
+fn thresholds(conditions: &[usize], plans: &[ConditionPlan]) -> Vec<(Decimal, Vec<usize>)> {
+    let mut thresholds: BTreeMap<Decimal, Vec<usize>> = BTreeMap::new();
+    for condition in conditions {
+        if let ConditionKind::Compare { comparison, .. } = &plans[*condition].kind {
+            for threshold in comparison.thresholds() {
+                thresholds.entry(threshold).or_default().push(*condition);
+            }
+        }
+    }
+    thresholds.into_iter().collect()
+}
+
+/// The greatest number that a count over the series is compared with, and one more.
+fn greatest_count(plan: &Plan, series: usize) -> usize {
+    let features = plan.series[series].features.iter().map(|feature| &plan.features[*feature]);
+    let counting = features.filter(|feature| {
+        let Origin::Series { aggregate, .. } = feature.origin else { return false };
+        matches!(aggregate, Aggregate::Count | Aggregate::Distinct)
+    });
+    let greatest =
+        counting.filter_map(|feature| feature.thresholds.last()).map(|(number, _)| number);
+    let whole = greatest.map(|number| number.billionths().max(0) / 1_000_000_000).max();
+    usize::try_from(whole.unwrap_or(0)).unwrap_or(usize::MAX - 1) + 1
+}
+
+/// A hash of which audiences there are, in which versions, and how they are evaluated.
+fn fingerprint(plan: &Plan) -> u64 {
+    let mut content = plan.settings.engine.name().to_string();
+    for audience in &plan.audiences {
+        content.push_str(&format!("\n{} {}", audience.id, audience.version));
+    }
+    xxhash_rust::xxh3::xxh3_64(content.as_bytes())
+}

@@ -1,0 +1,302 @@
+//! The step: a user's state, a micro-batch and an instant in; new state, transitions and timers out.
+//!
+//! The step touches nothing outside. What it needs of history it asks for by returning
+//! [`Outcome::Needs`]; it is then taken again from the beginning with the answers supplied, and
+//! comes to the same point with them.
+
+mod apply;
+mod decide;
+mod evaluate;
+mod scan;
+
+use crate::codec::Damaged;
+use crate::decide::Decide;
+use crate::event::{Arrival, Message};
+use crate::module::AudienceKey;
+use crate::plan::{Engine, Plan};
+use crate::profile::Profile;
+use crate::series::Series;
+use crate::time::Time;
+use crate::transition::{Cause, Change, Transition};
+use crate::user::User;
+use crate::window::Extent;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a step starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The user's state as the last step left it; none for a user never seen.
+    pub state: Option<&'a [u8]>,
+    /// The user's profile as the last step left it.
+    pub profile: Option<&'a [u8]>,
+    /// The messages of the micro-batch, in the order in which they arrived; none when a timer or a
+    /// change of rules brings the step about.
+    pub messages: &'a [Message],
+    /// The instant to evaluate at: the clock, or the timer's due time.
+    pub now: Time,
+    /// What of history was asked for and read.
+    pub history: &'a [(Request, Vec<Arrival>)],
+}
+
+/// A part of a user's history, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The events' name; all events when there is none.
+    pub event: Option<Arc<str>>,
+    /// The span of time.
+    pub extent: Extent,
+}
+
+impl Request {
+    /// Whether an event is of this part.
+    pub fn covers(&self, arrival: &Arrival) -> bool {
+        self.event.as_ref().is_none_or(|name| arrival.event.name == *name)
+            && self.extent.contains(arrival.event.time)
+    }
+}
+
+/// What a step comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The step is complete.
+    Done(Box<Step>),
+    /// The step must be taken again with these parts of history beside those it had.
+    Needs(Vec<Request>),
+}
+
+/// What a step changes.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// The user's state.
+    pub state: Vec<u8>,
+    /// The user's profile, when it changed.
+    pub profile: Option<Vec<u8>>,
+    /// When the user's timer was due, and when it is now.
+    pub due_before: Option<Time>,
+    /// The instant at which something may change by itself.
+    pub due: Option<Time>,
+    /// The events that were accepted.
+    pub history: Vec<Arrival>,
+    /// Audiences entered, since when, and audiences left.
+    pub members: Vec<(AudienceKey, Option<Time>)>,
+    /// Who entered and left, in order.
+    pub transitions: Vec<Transition>,
+    /// What it took.
+    pub report: Report,
+}
+
+/// What a step took, for metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Events and messages dropped as repetitions.
+    pub duplicates: u64,
+    /// How often the user was evaluated.
+    pub evaluations: u64,
+    /// How many of these needed history.
+    pub evaluations_with_history: u64,
+    /// Audiences decided.
+    pub decisions: u64,
+    /// Calls of rule modules.
+    pub crossings: u64,
+    /// Rows of history looked at.
+    pub rows: u64,
+    /// Conditions decided by the likelier answer, since history may not be read.
+    pub likely: u64,
+    /// Audiences that could not be decided, and why.
+    pub failures: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// Takes a step.
+///
+/// Timers of the user that are due before `now` are evaluated first, each at its own instant; then
+/// the messages apply whole, and the user is evaluated once, at `now`.
+///
+/// # Errors
+/// When the stored bytes do not decode; nothing else can fail.
+pub fn step(plan: &Plan, input: Input<'_>, decide: &mut dyn Decide) -> Result<Outcome, Damaged> {
+    let mut session = Session::open(plan, input, decide)?;
+    session.run(input)?;
+    if !session.needs.is_empty() {
+        return Ok(Outcome::Needs(session.needs));
+    }
+    Ok(Outcome::Done(Box::new(session.close(input.now))))
+}
+
+/// A step under way.
+struct Session<'a> {
+    plan: &'a Plan,
+    decide: &'a mut dyn Decide,
+    supplied: &'a [(Request, Vec<Arrival>)],
+    user: User<'a>,
+    known: bool,
+    due_before: Option<Time>,
+    profile: Profile,
+    profile_changed: bool,
+    accepted: Vec<Arrival>,
+    needs: Vec<Request>,
+    transitions: Vec<Transition>,
+    members: BTreeMap<AudienceKey, Option<Time>>,
+    history_used: bool,
+    report: Report,
+}
+
+impl<'a> Session<'a> {
+    fn open(
+        plan: &'a Plan,
+        input: Input<'a>,
+        decide: &'a mut dyn Decide,
+    ) -> Result<Session<'a>, Damaged> {
+        let user = match input.state {
+            Some(bytes) => User::decode(bytes)?,
+            None => User::new(plan.fingerprint),
+        };
+        let profile = match input.profile {
+            Some(bytes) => Profile::decode(bytes)?,
+            None => Profile::default(),
+        };
+        Ok(Session {
+            plan,
+            decide,
+            supplied: input.history,
+            due_before: user.due(),
+            known: input.state.is_some(),
+            user,
+            profile,
+            profile_changed: input.profile.is_none(),
+            accepted: Vec::new(),
+            needs: Vec::new(),
+            transitions: Vec::new(),
+            members: BTreeMap::new(),
+            history_used: false,
+            report: Report::default(),
+        })
+    }
+
+    /// Goes on until it is done, or history is needed.
+    fn run(&mut self, input: Input<'_>) -> Result<(), Damaged> {
+        if self.known && self.user.rules != self.plan.fingerprint {
+            self.adopt(input.now)?;
+        } else {
+            let before = if input.messages.is_empty() { input.now.next() } else { input.now };
+            self.fire(before)?;
+        }
+        if !self.needs.is_empty() || input.messages.is_empty() {
+            return Ok(());
+        }
+        match self.plan.settings.engine {
+            Engine::State => self.apply_to_series(input.messages, input.now),
+            Engine::Scan => self.apply_to_history(input.messages, input.now),
+        }
+    }
+
+    /// Evaluates the user at each of her timers due before that instant.
+    fn fire(&mut self, before: Time) -> Result<(), Damaged> {
+        while let Some(due) = self.user.due().filter(|due| *due < before) {
+            match self.plan.settings.engine {
+                Engine::State => {
+                    let mut touched = Touched::default();
+                    self.touch_due(&mut touched, due)?;
+                    self.evaluate(touched, due, Cause::Timer)?;
+                }
+                Engine::Scan => self.scan(due, Cause::Timer),
+            }
+            if !self.needs.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that the user entered or left audiences, in the order of their ids.
+    fn change(&mut self, mut changes: Vec<(usize, Change)>, at: Time, cause: Cause) {
+        changes.sort_by_key(|(audience, _)| *audience);
+        for (audience, change) in changes {
+            let plan = &self.plan.audiences[audience];
+            self.note(plan.key, plan.id.clone(), plan.version.clone(), change, at, cause);
+        }
+    }
+
+    fn note(
+        &mut self,
+        key: AudienceKey,
+        audience: Arc<str>,
+        rules: Arc<str>,
+        change: Change,
+        at: Time,
+        cause: Cause,
+    ) {
+        match change {
+            Change::Entered => self.profile.memberships.insert(key, at),
+            Change::Left => self.profile.memberships.remove(&key),
+        };
+        self.members.insert(key, (change == Change::Entered).then_some(at));
+        self.profile_changed = true;
+        self.user.transitions += 1;
+        let engine = self.plan.settings.engine;
+        let number = self.user.transitions;
+        let transition = Transition { number, audience, key, change, at, cause, engine, rules };
+        self.transitions.push(transition);
+    }
+
+    /// The user's events in a part of history: those that were supplied, and those that this step
+    /// accepted. Asks for what was not supplied.
+    fn events(&mut self, request: Request) -> Option<Vec<Arrival>> {
+        let covering = self.supplied.iter().find(|(supplied, _)| {
+            (supplied.event.is_none() || supplied.event == request.event)
+                && supplied.extent.first <= request.extent.first
+                && supplied.extent.last >= request.extent.last
+        });
+        let Some((_, stored)) = covering else {
+            if !self.needs.contains(&request) {
+                self.needs.push(request);
+            }
+            return None;
+        };
+        let all = stored.iter().chain(&self.accepted);
+        let mut events: Vec<Arrival> = all.filter(|event| request.covers(event)).cloned().collect();
+        events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
+        self.history_used = true;
+        self.report.rows += events.len() as u64;
+        Some(events)
+    }
+
+    fn close(mut self, now: Time) -> Step {
+        self.user.compact(self.plan, now);
+        Step {
+            state: self.user.encode(),
+            profile: self.profile_changed.then(|| self.profile.encode()),
+            due_before: self.due_before,
+            due: self.user.due(),
+            history: self.accepted,
+            members: self.members.into_iter().collect(),
+            transitions: self.transitions,
+            report: self.report,
+        }
+    }
+}
+
+/// What a batch or a timer touched, by what it was worth before.
+#[derive(Default)]
+struct Touched {
+    /// The places of the features of each touched series, before.
+    series: BTreeMap<usize, Vec<crate::plan::Place>>,
+    /// Conditions on attributes that may have changed.
+    conditions: BTreeSet<usize>,
+    /// Audiences to decide whatever their conditions.
+    audiences: BTreeSet<usize>,
+}
+
+impl Touched {
+    fn is_empty(&self) -> bool {
+        self.series.is_empty() && self.conditions.is_empty() && self.audiences.is_empty()
+    }
+}
+
+/// An empty series of a plan's kind.
+fn empty_series(plan: &Plan, series: usize) -> Series {
+    plan.series[series].kind.empty()
+}
+
+#[cfg(test)]
+mod tests;

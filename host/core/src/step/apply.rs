@@ -1,0 +1,217 @@
+//! Taking messages in: repetitions dropped, the profile changed, events added to the series.
+
+use super::{Request, Session, Touched, empty_series};
+use crate::codec::Damaged;
+use crate::event::{Arrival, Event, Message};
+use crate::plan::{ConditionKind, Place};
+use crate::time::Time;
+use crate::transition::{Cause, Change};
+use crate::user::IdOf;
+use crate::value::Value;
+use crate::window::Extent;
+use std::sync::Arc;
+
+impl Session<'_> {
+    /// Applies the messages to the series, and evaluates the user.
+    pub(super) fn apply_to_series(
+        &mut self,
+        messages: &[Message],
+        now: Time,
+    ) -> Result<(), Damaged> {
+        let mut touched = Touched::default();
+        self.touch_due(&mut touched, now)?;
+        self.touch_unsettled(&mut touched);
+        for message in messages {
+            if self.is_repeated_message(message, now) {
+                continue;
+            }
+            self.change_profile(message, &mut touched);
+            for event in &message.events {
+                if let Some(arrival) = self.accept(event, now) {
+                    self.add(&arrival, &mut touched, now)?;
+                }
+            }
+        }
+        let cause = self.cause();
+        self.evaluate(touched, now, cause)
+    }
+
+    /// Applies the messages to the profile, and evaluates the user over her history and them.
+    pub(super) fn apply_to_history(
+        &mut self,
+        messages: &[Message],
+        now: Time,
+    ) -> Result<(), Damaged> {
+        for message in messages {
+            if self.is_repeated_message(message, now) {
+                continue;
+            }
+            self.change_profile(message, &mut Touched::default());
+            for event in &message.events {
+                self.accept(event, now);
+            }
+        }
+        let cause = self.cause();
+        self.scan(now, cause);
+        Ok(())
+    }
+
+    /// Goes over to the plan's rules: what they ask for is gathered from history anew, and every
+    /// audience is decided.
+    pub(super) fn adopt(&mut self, now: Time) -> Result<(), Damaged> {
+        let everything = Extent { first: Time::MIN, last: Time::MAX };
+        let Some(events) = self.events(Request { event: None, extent: everything }) else {
+            return Ok(());
+        };
+        self.user.rules = self.plan.fingerprint;
+        self.user.clear_series();
+        self.user.scan_due = None;
+        self.leave_removed(now);
+        if self.plan.settings.engine == crate::plan::Engine::Scan {
+            self.scan(now, Cause::Rules);
+            return Ok(());
+        }
+        let mut touched = Touched::default();
+        touched.audiences.extend(0..self.plan.audiences.len());
+        for arrival in &events {
+            self.add(arrival, &mut touched, now)?;
+        }
+        self.evaluate(touched, now, Cause::Rules)
+    }
+
+    /// The user leaves the audiences that no module defines any more.
+    fn leave_removed(&mut self, now: Time) {
+        let memberships = self.profile.memberships.keys();
+        let mut gone: Vec<_> = memberships
+            .filter_map(|key| Some((self.plan.removed.get(key)?.clone(), *key)))
+            .collect();
+        gone.sort();
+        for (id, key) in gone {
+            self.note(key, id, "removed".into(), Change::Left, now, Cause::Rules);
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        if self.accepted.is_empty() { Cause::Attribute } else { Cause::Event }
+    }
+
+    fn is_repeated_message(&mut self, message: &Message, now: Time) -> bool {
+        let settings = &self.plan.settings;
+        let repeated = message
+            .id
+            .as_ref()
+            .is_some_and(|id| self.user.is_repeated(id, IdOf::Message, settings, now));
+        self.report.duplicates += u64::from(repeated);
+        repeated
+    }
+
+    fn accept(&mut self, event: &Arc<Event>, now: Time) -> Option<Arrival> {
+        let settings = &self.plan.settings;
+        if let Some(id) = &event.id
+            && self.user.is_repeated(id, IdOf::Event, settings, now)
+        {
+            self.report.duplicates += 1;
+            return None;
+        }
+        self.user.arrivals += 1;
+        let arrival = Arrival { number: self.user.arrivals, event: event.clone() };
+        self.accepted.push(arrival.clone());
+        Some(arrival)
+    }
+
+    fn add(&mut self, arrival: &Arrival, touched: &mut Touched, now: Time) -> Result<(), Damaged> {
+        let (plan, event) = (self.plan, &arrival.event);
+        for series in plan.select(event).flat_map(|selector| &selector.series) {
+            let series_plan = &plan.series[*series];
+            let value = series_plan.of.as_ref().and_then(|name| event.property(name));
+            if (series_plan.of.is_some() && value.is_none())
+                || !series_plan.edges.see(event.time, now)
+            {
+                continue;
+            }
+            self.touch(touched, *series)?;
+            let stored = self.user.series_mut(series_plan.key, || empty_series(plan, *series))?;
+            stored.insert(event.time, value);
+        }
+        Ok(())
+    }
+
+    /// Notes what the features of a series were worth when the user was last evaluated.
+    fn touch(&mut self, touched: &mut Touched, series: usize) -> Result<(), Damaged> {
+        if touched.series.contains_key(&series) {
+            return Ok(());
+        }
+        let (plan, before) = (self.plan, self.user.evaluated_at);
+        let empty;
+        let stored = match self.user.series(plan.series[series].key)? {
+            Some(stored) => stored,
+            None => {
+                empty = empty_series(plan, series);
+                &empty
+            }
+        };
+        let features = plan.series[series].features.iter().map(|feature| &plan.features[*feature]);
+        let places: Vec<Place> =
+            features.map(|feature| feature.place(&feature.answer(stored, before))).collect();
+        touched.series.insert(series, places);
+        Ok(())
+    }
+
+    /// Touches the series whose timer is due by `now`.
+    pub(super) fn touch_due(&mut self, touched: &mut Touched, now: Time) -> Result<(), Damaged> {
+        for series in self.user.series_due(self.plan, now) {
+            self.touch(touched, series)?;
+        }
+        Ok(())
+    }
+
+    /// A user never seen is decided in what holds of a user of whom nothing is known; one whose
+    /// last decisions failed, in those.
+    fn touch_unsettled(&mut self, touched: &mut Touched) {
+        if !self.known {
+            touched.audiences.extend(&self.plan.baseline);
+        }
+        let by_key = &self.plan.audience_by_key;
+        touched.audiences.extend(self.user.marked.iter().filter_map(|key| by_key.get(key)));
+    }
+
+    fn change_profile(&mut self, message: &Message, touched: &mut Touched) {
+        for (kind, identity) in &message.identities {
+            let before = match identity {
+                Some(text) => self.profile.identities.insert(kind.clone(), text.clone()),
+                None => self.profile.identities.remove(kind),
+            };
+            self.profile_changed |= before != *identity;
+        }
+        for (name, value) in &message.attributes {
+            let before = match value {
+                Some(value) => self.profile.attributes.insert(name.clone(), value.clone()),
+                None => self.profile.attributes.remove(name),
+            };
+            if before != *value {
+                self.profile_changed = true;
+                self.touch_attribute(name, before.as_ref(), value.as_ref(), touched);
+            }
+        }
+    }
+
+    fn touch_attribute(
+        &self,
+        name: &str,
+        before: Option<&Value>,
+        after: Option<&Value>,
+        touched: &mut Touched,
+    ) {
+        let Some(feature) = self.plan.by_attribute.get(name) else { return };
+        let feature = &self.plan.features[*feature];
+        touched.audiences.extend(&feature.readers);
+        touched.conditions.extend(feature.conditions.iter().filter(|condition| {
+            match &self.plan.conditions[**condition].kind {
+                ConditionKind::Compare { comparison, .. } => {
+                    comparison.holds(before) != comparison.holds(after)
+                }
+                ConditionKind::Member(_) => false,
+            }
+        }));
+    }
+}

@@ -1,0 +1,123 @@
+//! Crossing into rule modules: each at most once an evaluation, after those it refers to.
+
+use super::Session;
+use super::evaluate::Findings;
+use crate::codec::Damaged;
+use crate::decide::Question;
+use crate::time::Time;
+use crate::transition::Change;
+use crate::value::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Audiences to decide, by module, in the order of modules.
+type Pending = BTreeMap<usize, BTreeSet<usize>>;
+
+impl Session<'_> {
+    /// Decides the audiences, and those that refer to one that changed. Gives what changed; nothing
+    /// while history is needed.
+    pub(super) fn decide_all(
+        &mut self,
+        audiences: BTreeSet<usize>,
+        findings: &mut Findings,
+        at: Time,
+    ) -> Result<Vec<(usize, Change)>, Damaged> {
+        let plan = self.plan;
+        let memberships = self.profile.memberships.clone();
+        let mut pending = Pending::new();
+        for audience in audiences {
+            pending.entry(plan.audiences[audience].module).or_default().insert(audience);
+        }
+        let mut changes = Vec::new();
+        while let Some((module, asked)) = pending.pop_first() {
+            for (audience, is_in) in self.ask(module, asked, findings, at)? {
+                let plan = &plan.audiences[audience];
+                if is_in == self.profile.memberships.contains_key(&plan.key) {
+                    continue;
+                }
+                // Later modules see the change at once; transitions are noted when all is decided.
+                let change = if is_in {
+                    self.profile.memberships.insert(plan.key, at);
+                    Change::Entered
+                } else {
+                    self.profile.memberships.remove(&plan.key);
+                    Change::Left
+                };
+                changes.push((audience, change));
+                for referrer in &plan.referrers {
+                    let module = self.plan.audiences[*referrer].module;
+                    pending.entry(module).or_default().insert(*referrer);
+                }
+            }
+            if !self.needs.is_empty() {
+                changes.clear();
+                break;
+            }
+        }
+        self.profile.memberships = memberships;
+        Ok(changes)
+    }
+
+    /// The module's decisions; none when it failed, or while history is needed.
+    fn ask(
+        &mut self,
+        module: usize,
+        asked: BTreeSet<usize>,
+        findings: &mut Findings,
+        at: Time,
+    ) -> Result<Vec<(usize, bool)>, Damaged> {
+        let plan = self.plan;
+        let mut asked: Vec<usize> = asked.into_iter().collect();
+        asked.sort_by_key(|audience| plan.audiences[*audience].local);
+        let mut conditions: BTreeSet<u32> = BTreeSet::new();
+        let mut values: Vec<Option<Value>> = vec![None; plan.modules[module].values];
+        for audience in &asked {
+            for (local, condition) in &plan.audiences[*audience].conditions {
+                if self.holds(*condition, findings, at)? {
+                    conditions.insert(*local);
+                }
+            }
+            for (local, feature) in &plan.audiences[*audience].values {
+                values[*local as usize] = self.value(*feature, findings, at)?;
+            }
+        }
+        if !self.needs.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.cross(module, &asked, &conditions.into_iter().collect::<Vec<_>>(), &values))
+    }
+
+    /// Calls the module. When it fails, the user keeps her memberships in what was asked, and is
+    /// marked, so that it is asked again.
+    pub(super) fn cross(
+        &mut self,
+        module: usize,
+        asked: &[usize],
+        conditions: &[u32],
+        values: &[Option<Value>],
+    ) -> Vec<(usize, bool)> {
+        let plan = self.plan;
+        let audiences: Vec<u32> = asked.iter().map(|a| plan.audiences[*a].local).collect();
+        let question = Question {
+            module: plan.modules[module].origin,
+            audiences: &audiences,
+            conditions,
+            values,
+        };
+        self.report.crossings += 1;
+        let answer = self.decide.decide(question);
+        let keys: BTreeSet<_> = asked.iter().map(|a| plan.audiences[*a].key).collect();
+        self.user.marked.retain(|key| !keys.contains(key));
+        match answer {
+            Ok(decisions) => {
+                self.report.decisions += decisions.len() as u64;
+                asked.iter().copied().zip(decisions).collect()
+            }
+            Err(error) => {
+                self.user.marked.extend(keys);
+                let failed = asked.iter().map(|a| plan.audiences[*a].id.clone());
+                self.report.failures.extend(failed.map(|id| (id, error.reason.clone())));
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Both engines over the same random conditions and messages: the same transitions, however little
+//! room the state engine has.
+
+use super::{Input, Outcome, Step, step};
+use crate::{
+    Aggregate, Arrival, Audience, Comparison, Condition, Decide, DecideError, Engine, Event,
+    Feature, Message, Module, Plan, Question, Request, Selector, Settings, Span, Test, Time,
+    Transition, Value, Window,
+};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// A module whose audience of index `n` is its condition of index `n`.
+struct Mirror;
+
+impl Decide for Mirror {
+    fn decide(&mut self, question: Question<'_>) -> Result<Vec<bool>, DecideError> {
+        Ok(question.audiences.iter().map(|a| question.conditions.contains(a)).collect())
+    }
+}
+
+/// One user, her stored blobs, and all of her history.
+struct Rig {
+    plan: Plan,
+    state: Option<Vec<u8>>,
+    profile: Option<Vec<u8>>,
+    due: Option<Time>,
+    history: Vec<Arrival>,
+    transitions: Vec<Transition>,
+    reads: usize,
+}
+
+impl Rig {
+    fn new(engine: Engine, intervals: usize, conditions: &[Condition]) -> Rig {
+        let audiences = (0u32..).zip(conditions).map(|(at, _)| Audience {
+            id: format!("a{at:02}").into(),
+            name: "".into(),
+            version: "1".into(),
+            conditions: vec![at],
+            values: vec![],
+        });
+        let module = Module {
+            name: "m".into(),
+            conditions: conditions.to_vec(),
+            values: vec![],
+            audiences: audiences.collect(),
+        };
+        let settings = Settings { engine, intervals, ..Settings::default() };
+        Rig {
+            plan: Plan::new(settings, &[module], [], &mut Mirror).unwrap(),
+            state: None,
+            profile: None,
+            due: None,
+            history: Vec::new(),
+            transitions: Vec::new(),
+            reads: 0,
+        }
+    }
+
+    fn step(&mut self, messages: &[Message], now: Time) {
+        let mut supplied: Vec<(Request, Vec<Arrival>)> = Vec::new();
+        let done: Step = loop {
+            let input = Input {
+                state: self.state.as_deref(),
+                profile: self.profile.as_deref(),
+                messages,
+                now,
+                history: &supplied,
+            };
+            match step(&self.plan, input, &mut Mirror).unwrap() {
+                Outcome::Done(step) => break *step,
+                Outcome::Needs(requests) => supplied.extend(requests.into_iter().map(|request| {
+                    self.reads += 1;
+                    let all = self.history.iter();
+                    let mut events: Vec<_> = all.filter(|a| request.covers(a)).cloned().collect();
+                    events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
+                    (request, events)
+                })),
+            }
+        };
+        self.state = Some(done.state);
+        self.profile = done.profile.or(self.profile.take());
+        self.due = done.due;
+        self.history.extend(done.history);
+        self.transitions.extend(done.transitions);
+    }
+
+    fn message(&mut self, message: &Message, now: Time) {
+        while let Some(due) = self.due.filter(|due| *due < now) {
+            self.step(&[], due);
+        }
+        self.step(std::slice::from_ref(message), now);
+    }
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    (1i64..40).prop_map(|length| Span::from_milliseconds(length * 5).unwrap())
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    let fixed = proptest::option::weighted(0.15, (0i64..500, 1i64..400));
+    (proptest::option::weighted(0.8, span()), proptest::option::weighted(0.2, span()), fixed)
+        .prop_map(|(within, older_than, fixed)| Window {
+            within,
+            older_than: older_than.filter(|older| within.is_none_or(|within| *older < within)),
+            from: fixed.and_then(|(from, _)| Time::from_milliseconds(from)),
+            to: fixed.and_then(|(from, length)| Time::from_milliseconds(from + length)),
+        })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let aggregate = proptest::sample::select(Aggregate::ALL.to_vec());
+    let number = (-3i64..25).prop_map(crate::Decimal::from);
+    (aggregate, window(), number, 0u8..6, 0u8..3).prop_map(
+        |(aggregate, window, number, test, who)| {
+            let selector = match who {
+                0 => Selector::new(None, vec![], vec![]),
+                1 => Selector::new(Some("buy".into()), vec![], vec![]),
+                _ => {
+                    let small = Comparison::new(vec![Test::Less(5.into())]);
+                    Selector::new(Some("buy".into()), vec![], vec![("v".into(), small)])
+                }
+            };
+            let test = match test {
+                0 | 1 => Test::GreaterOrEqual(number),
+                2 => Test::Less(number),
+                3 => Test::Equal(Value::Number(number)),
+                4 => Test::NotEqual(Value::Number(number)),
+                _ => Test::Exists(true),
+            };
+            Condition::Compare {
+                feature: Feature::Events {
+                    selector: Arc::new(selector),
+                    aggregate,
+                    of: (aggregate != Aggregate::Count).then(|| "v".into()),
+                    window,
+                },
+                comparison: Comparison::new(vec![test]),
+            }
+        },
+    )
+}
+
+fn message() -> impl Strategy<Value = (i64, Vec<(i64, bool, Option<i64>)>)> {
+    let event =
+        (0i64..60, proptest::bool::weighted(0.8), proptest::option::weighted(0.9, -4i64..12));
+    (prop_oneof![4 => 0i64..8, 1 => 0i64..120], proptest::collection::vec(event, 1..3))
+}
+
+fn event(time: i64, buy: bool, value: Option<i64>) -> Arc<Event> {
+    let value = value.map(|value| ("v".into(), Value::Number(value.into())));
+    Arc::new(Event {
+        name: if buy { "buy" } else { "look" }.into(),
+        time: Time::from_milliseconds(time).unwrap(),
+        id: None,
+        properties: value.into_iter().collect(),
+        context: Arc::default(),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_engines_agree(
+        conditions in proptest::collection::vec(condition(), 1..6),
+        messages in proptest::collection::vec(message(), 1..90),
+        intervals in 1usize..6,
+    ) {
+        let mut conditions = conditions;
+        conditions.sort();
+        conditions.dedup();
+        let mut state = Rig::new(Engine::State, intervals, &conditions);
+        let mut scan = Rig::new(Engine::Scan, intervals, &conditions);
+        let mut clock = 0;
+        for (pause, events) in messages {
+            let base = clock + pause;
+            let events: Vec<_> = events.into_iter().enumerate().map(|(at, (late, buy, value))| {
+                let late = if at == 0 && late > 20 { 0 } else { late };
+                event(base - late, buy, value)
+            }).collect();
+            let message = Message { events, ..Message::default() };
+            clock = clock.max(message.latest().unwrap().milliseconds());
+            let now = Time::from_milliseconds(clock).unwrap();
+            state.message(&message, now);
+            scan.message(&message, now);
+            prop_assert_eq!(
+                state.transitions.last().map(|t| (t.at, t.number, &t.audience, t.change)),
+                scan.transitions.last().map(|t| (t.at, t.number, &t.audience, t.change)),
+                "after {:?}", message
+            );
+        }
+        let told = |rig: &Rig| -> Vec<_> {
+            rig.transitions.iter().map(|t| (t.number, t.at, t.audience.clone(), t.change, t.cause)).collect()
+        };
+        prop_assert_eq!(told(&state), told(&scan));
+    }
+}

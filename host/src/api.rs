@@ -1,0 +1,147 @@
+//! The HTTP interface.
+
+mod audiences;
+mod failure;
+mod messages;
+mod transitions;
+mod users;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::ruleset::Ruleset;
+use crate::store::{Store, StoreError};
+use crate::worker::Worker;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use failure::Failure;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
+
+/// Entries of a page when none are asked for, and at the most.
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: usize = 10_000;
+
+/// What handlers share.
+pub struct Service {
+    /// The store, read only.
+    pub store: Arc<dyn Store>,
+    /// Who takes messages.
+    pub worker: Worker,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The settings.
+    pub config: Config,
+    /// The rules in force, by workspace.
+    pub rulesets: RwLock<HashMap<Arc<str>, Ruleset>>,
+    /// True when the service is ending, so that streams end too.
+    pub ending: watch::Sender<bool>,
+}
+
+type Shared = State<Arc<Service>>;
+
+impl Service {
+    /// The rules of a workspace.
+    fn ruleset(&self, workspace: &str) -> Result<Ruleset, Failure> {
+        let rulesets = self.rulesets.read().unwrap_or_else(PoisonError::into_inner);
+        rulesets.get(workspace).cloned().ok_or_else(|| Failure::unknown_workspace(workspace))
+    }
+
+    fn has_workspace(&self, workspace: &str) -> bool {
+        let rulesets = self.rulesets.read().unwrap_or_else(PoisonError::into_inner);
+        rulesets.contains_key(workspace)
+    }
+
+    /// Reads from the store on a thread that may wait.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Service>,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || read(&*store)).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(Failure::internal("reading the store was broken off")),
+        }
+    }
+}
+
+/// All routes.
+pub fn router(service: Arc<Service>) -> Router {
+    let body_bytes_max = service.config.http.body_bytes_max;
+    let workspace = Router::new()
+        .route("/users/{user}", get(users::user))
+        .route("/users/{user}/audiences", get(users::audiences))
+        .route("/audiences", get(audiences::list))
+        .route("/audiences/{audience}/members", get(audiences::members))
+        .route("/memberships", get(audiences::snapshot))
+        .route("/transitions", get(transitions::read));
+    Router::new()
+        .route("/v1/messages", post(messages::post))
+        .nest("/v1/workspaces/{workspace}", workspace)
+        .route("/v1/dead-letters", get(dead_letters))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { Failure::not_found("no such path: see the README for all of them") })
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .with_state(service)
+}
+
+/// A page of a list.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    /// The last entry of the page before.
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+impl Page {
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+    }
+}
+
+/// What was refused, the oldest first.
+async fn dead_letters(
+    State(service): Shared,
+    Query(page): Query<Page>,
+) -> Result<Response, Failure> {
+    let after = match &page.after {
+        Some(after) => after.parse().map_err(|_| {
+            Failure::bad_request("`after` is not a number: write the last `sequence` seen")
+        })?,
+        None => 0,
+    };
+    let limit = page.limit();
+    let letters = service.read(move |store| store.dead_letters(after, limit)).await?;
+    let mut body = Vec::new();
+    for (sequence, letter) in letters {
+        body.extend_from_slice(format!("{{\"sequence\":{sequence},\"letter\":").as_bytes());
+        body.extend_from_slice(&letter);
+        body.extend_from_slice(b"}\n");
+    }
+    Ok(lines(body))
+}
+
+async fn ready(State(service): Shared) -> Response {
+    match service.worker.readiness() {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => Failure::unavailable(&error).into_response(),
+    }
+}
+
+async fn metrics(State(service): Shared) -> Result<Response, Failure> {
+    let text = service.metrics.text().map_err(|error| Failure::internal(&error.to_string()))?;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// JSON objects, one a line.
+fn lines(body: Vec<u8>) -> Response {
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    ([(header::CONTENT_TYPE, kind)], body).into_response()
+}

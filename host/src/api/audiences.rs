@@ -1,0 +1,139 @@
+//! Audiences, their members, and all memberships at once.
+
+use super::failure::Failure;
+use super::{PAGE_MAX, Page, Service, Shared, lines};
+use crate::decode::format_time;
+use crate::store::UserKey;
+use crate::transitions::membership_line;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderValue;
+use axum::response::Response;
+use muster_core::AudienceKey;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The cursor from which transitions go on after a snapshot.
+const CURSOR_HEADER: &str = "muster-cursor";
+/// Where the next page of a snapshot begins; absent on the last.
+const NEXT_HEADER: &str = "muster-next";
+
+#[derive(Debug, Serialize)]
+pub(super) struct Audience {
+    id: Arc<str>,
+    name: Arc<str>,
+    version: Arc<str>,
+    module: Arc<str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Members {
+    members: Vec<Member>,
+    /// What to write as `after` for the next page; nothing on the last.
+    next: Option<Arc<str>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Member {
+    user: Arc<str>,
+    since: String,
+}
+
+pub(super) async fn list(
+    State(service): Shared,
+    Path(workspace): Path<String>,
+) -> Result<Json<Vec<Audience>>, Failure> {
+    let ruleset = service.ruleset(&workspace)?;
+    let audiences = ruleset.plan.audiences().map(|audience| Audience {
+        id: audience.id.clone(),
+        name: audience.name.clone(),
+        version: audience.version.clone(),
+        module: audience.module.clone(),
+    });
+    Ok(Json(audiences.collect()))
+}
+
+pub(super) async fn members(
+    State(service): Shared,
+    Path((workspace, audience)): Path<(String, String)>,
+    Query(page): Query<Page>,
+) -> Result<Json<Members>, Failure> {
+    let ruleset = service.ruleset(&workspace)?;
+    let key = AudienceKey::of(&audience);
+    if ruleset.plan.audience_id(key).is_none() {
+        let reason = format!("no audience `{audience}` in workspace `{workspace}`");
+        return Err(Failure::not_found(&reason));
+    }
+    let limit = page.limit();
+    let found = service
+        .read(move |store| store.members(&workspace, key, page.after.as_deref(), limit))
+        .await?;
+    let next = found.last().filter(|_| found.len() == limit).map(|(user, _)| user.clone());
+    let members =
+        found.into_iter().map(|(user, since)| Member { user, since: format_time(since) }).collect();
+    Ok(Json(Members { members, next }))
+}
+
+/// All memberships of a workspace in pages, with the cursor from which transitions go on. The
+/// cursor is older than what the page shows, so that nothing is missed: what is read twice changes
+/// nothing.
+pub(super) async fn snapshot(
+    State(service): Shared,
+    Path(workspace): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<Response, Failure> {
+    let ruleset = service.ruleset(&workspace)?;
+    let of_workspace = workspace.clone();
+    let cursor = service.read(move |store| store.cursor(&of_workspace)).await?;
+    let audiences: Vec<(Arc<str>, AudienceKey)> =
+        ruleset.plan.audiences().map(|audience| (audience.id.clone(), audience.key)).collect();
+    let (audience_after, mut user_after) = match page.after.as_deref() {
+        Some(after) => split_cursor(after)?,
+        None => (None, None),
+    };
+    let limit = page.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let mut body = Vec::new();
+    let (mut left, mut next) = (limit, None);
+    for (id, key) in audiences.iter().filter(|(id, _)| {
+        audience_after.as_deref().is_none_or(|after: &str| after <= &**id)
+    }) {
+        let found = page_of(&service, &workspace, *key, user_after.take(), left).await?;
+        left -= found.len();
+        for (user, since) in &found {
+            let key = UserKey { workspace: workspace.as_str().into(), user: user.clone() };
+            body.extend_from_slice(membership_line(&key, id, *since).as_bytes());
+            body.push(b'\n');
+        }
+        if left == 0 {
+            next = found.last().map(|(user, _)| format!("{id}/{user}"));
+            break;
+        }
+    }
+    let mut response = lines(body);
+    response.headers_mut().insert(CURSOR_HEADER, HeaderValue::from(cursor));
+    if let Some(next) = next {
+        let next = HeaderValue::from_bytes(next.as_bytes())
+            .map_err(|_| Failure::internal("a user's id does not fit a header"))?;
+        response.headers_mut().insert(NEXT_HEADER, next);
+    }
+    Ok(response)
+}
+
+/// `audience/user`; an audience's id has no slash.
+fn split_cursor(after: &str) -> Result<(Option<String>, Option<String>), Failure> {
+    let (audience, user) = after.split_once('/').ok_or_else(|| {
+        Failure::bad_request("`after` is not a place: write what `muster-next` said")
+    })?;
+    Ok((Some(audience.to_string()), Some(user.to_string())))
+}
+
+async fn page_of(
+    service: &Arc<Service>,
+    workspace: &str,
+    audience: AudienceKey,
+    after: Option<String>,
+    limit: usize,
+) -> Result<Vec<(Arc<str>, muster_core::Time)>, Failure> {
+    let workspace = workspace.to_string();
+    service.read(move |store| store.members(&workspace, audience, after.as_deref(), limit)).await
+}

@@ -1,0 +1,79 @@
+//! What callers are told when something is wrong: a status, and JSON with one sentence.
+
+use crate::store::StoreError;
+use crate::worker::Unavailable;
+use axum::Json;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// Seconds after which an overloaded service should be tried again.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// A request that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    body: Value,
+    retry: bool,
+}
+
+impl Failure {
+    fn new(status: StatusCode, reason: &str) -> Failure {
+        Failure { status, body: json!({ "error": reason }), retry: false }
+    }
+
+    pub(super) fn bad_request(reason: &str) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, reason)
+    }
+
+    pub(super) fn not_found(reason: &str) -> Failure {
+        Failure::new(StatusCode::NOT_FOUND, reason)
+    }
+
+    pub(super) fn gone(reason: &str) -> Failure {
+        Failure::new(StatusCode::GONE, reason)
+    }
+
+    pub(super) fn internal(reason: &str) -> Failure {
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
+    }
+
+    pub(super) fn unknown_workspace(workspace: &str) -> Failure {
+        let reason = format!("no rules for workspace `{workspace}`: add it to [workspaces]");
+        Failure::not_found(&reason)
+    }
+
+    pub(super) fn unavailable(error: &Unavailable) -> Failure {
+        let status = match error {
+            Unavailable::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Unavailable::ShuttingDown | Unavailable::StoreFailed(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        };
+        let retry = !matches!(error, Unavailable::StoreFailed(_));
+        Failure { retry, ..Failure::new(status, &error.to_string()) }
+    }
+
+    /// The same, telling what became of the part that went before.
+    pub(super) fn with(mut self, key: &str, value: Value) -> Failure {
+        self.body[key] = value;
+        self
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::internal(&error.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut headers = HeaderMap::new();
+        if self.retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        (self.status, headers, Json(self.body)).into_response()
+    }
+}

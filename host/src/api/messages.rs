@@ -1,0 +1,240 @@
+//! `POST /v1/messages`: answered when everything that was accepted is durable.
+
+use super::failure::Failure;
+use super::{Service, Shared};
+use crate::clock::wall_time;
+use crate::config::{ClockKind, milliseconds};
+use crate::decode::{MESSAGE_BYTES_MAX, Refusal, decode};
+use crate::store::UserKey;
+use crate::worker::{Delivery, Unavailable};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use muster_core::{Message, Time};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Messages that are queued together; a longer stream is taken piece by piece.
+const PIECE_MESSAGES_MAX: usize = 1_000;
+/// How long a stream that has begun waits for room, before it is told to go on later.
+const STREAM_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks.
+const STREAM_RETRY: Duration = Duration::from_millis(10);
+/// Refused items that an answer lists; all are counted, and kept as dead letters.
+const REFUSED_LISTED_MAX: usize = 1_000;
+/// Bytes of a refused item that its dead letter keeps.
+const DEAD_LETTER_BYTES_MAX: usize = 4_096;
+
+/// What became of the items of a request.
+#[derive(Debug, Default, Serialize)]
+struct Answer {
+    /// Messages that were accepted, whole or in part.
+    accepted: u64,
+    /// Items that were refused, and messages of which an event was.
+    refused_count: u64,
+    refused: Vec<RefusedItem>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct RefusedItem {
+    /// The item's place in the request, from 0.
+    item: u64,
+    #[serde(flatten)]
+    refusal: Refusal,
+}
+
+/// A refused item as it is kept.
+#[derive(Serialize)]
+struct DeadLetter<'a> {
+    #[serde(flatten)]
+    refused: &'a RefusedItem,
+    /// The item, or its beginning.
+    text: &'a str,
+}
+
+/// Messages gathered from a request, and not yet queued.
+struct Piece<'a> {
+    service: &'a Arc<Service>,
+    latest: Option<Time>,
+    messages: Vec<(UserKey, Message)>,
+    dead_letters: Vec<Vec<u8>>,
+    items: u64,
+    answer: Answer,
+    begun: bool,
+}
+
+pub(super) async fn post(
+    State(service): Shared,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_document = kind.is_some_and(|kind| kind.starts_with("application/json"));
+    let mut piece = Piece::new(&service);
+    if is_document {
+        piece.document(body, service.config.http.body_bytes_max).await?;
+    } else {
+        piece.stream(body).await?;
+    }
+    piece.queue().await?;
+    let answer = piece.answer;
+    let status = match (answer.accepted, answer.refused_count) {
+        (0, 1..) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+impl<'a> Piece<'a> {
+    fn new(service: &'a Arc<Service>) -> Piece<'a> {
+        let skew = milliseconds(service.config.ingest.future_skew);
+        let latest = match service.config.time.clock {
+            ClockKind::Wall => {
+                Time::from_milliseconds(wall_time().milliseconds().saturating_add(skew))
+            }
+            ClockKind::Events => None,
+        };
+        Piece {
+            service,
+            latest,
+            messages: Vec::new(),
+            dead_letters: Vec::new(),
+            items: 0,
+            answer: Answer::default(),
+            begun: false,
+        }
+    }
+
+    /// One JSON object, or an array of them.
+    async fn document(&mut self, body: Body, bytes_max: usize) -> Result<(), Failure> {
+        let bytes = axum::body::to_bytes(body, bytes_max).await.map_err(|error| {
+            Failure::bad_request(&format!(
+                "cannot read the body: {error}; send at most {bytes_max} bytes, or a stream of lines"
+            ))
+        })?;
+        if !bytes.trim_ascii_start().starts_with(b"[") {
+            self.item(&bytes);
+            return Ok(());
+        }
+        let items: Vec<&RawValue> = serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::bad_request(&format!("the body is not a JSON array: {error}"))
+        })?;
+        for item in items {
+            self.item(item.get().as_bytes());
+        }
+        Ok(())
+    }
+
+    /// JSON objects, one a line, however many.
+    async fn stream(&mut self, mut body: Body) -> Result<(), Failure> {
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Failure::bad_request(&format!("the body ended early: {error}"))
+                    .with("accepted", self.answer.accepted.into())
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let mut data: &[u8] = &data;
+            while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
+                // Of a line beyond all bounds only so much is kept as shows that it is.
+                rest.extend_from_slice(&data[..end.min(MESSAGE_BYTES_MAX + 1)]);
+                data = &data[end + 1..];
+                self.line(&rest).await?;
+                rest.clear();
+            }
+            if rest.len() <= MESSAGE_BYTES_MAX {
+                rest.extend_from_slice(data);
+            }
+        }
+        self.line(&rest).await
+    }
+
+    async fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.item(line);
+        if self.messages.len() + self.dead_letters.len() >= PIECE_MESSAGES_MAX {
+            self.queue().await?;
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, json: &[u8]) {
+        match decode(json, self.latest) {
+            Err(refusal) => self.refuse(json, refusal),
+            Ok(decoded) if !self.service.has_workspace(&decoded.workspace) => {
+                let workspace = &decoded.workspace;
+                let reason = format!("no rules for `{workspace}`: add it to [workspaces]");
+                self.refuse(json, Refusal { position: "workspace".to_string(), reason });
+            }
+            Ok(decoded) => {
+                self.service.metrics.unknown_keys.inc_by(decoded.unknown_keys);
+                for refusal in decoded.refused {
+                    self.refuse(json, refusal);
+                }
+                if let Some(message) = decoded.message {
+                    let key = UserKey { workspace: decoded.workspace, user: decoded.user };
+                    self.messages.push((key, message));
+                }
+            }
+        }
+        self.items += 1;
+    }
+
+    fn refuse(&mut self, json: &[u8], refusal: Refusal) {
+        self.service.metrics.refused.inc();
+        let refused = RefusedItem { item: self.items, refusal };
+        let text = String::from_utf8_lossy(&json[..json.len().min(DEAD_LETTER_BYTES_MAX)]);
+        let letter = DeadLetter { refused: &refused, text: &text };
+        // Texts and numbers always serialise.
+        self.dead_letters.push(serde_json::to_vec(&letter).unwrap_or_default());
+        self.answer.refused_count += 1;
+        if self.answer.refused.len() < REFUSED_LISTED_MAX {
+            self.answer.refused.push(refused);
+        }
+    }
+
+    /// Queues what was gathered, and waits until it is durable.
+    async fn queue(&mut self) -> Result<(), Failure> {
+        let (messages, dead_letters) =
+            (std::mem::take(&mut self.messages), std::mem::take(&mut self.dead_letters));
+        let count = messages.len();
+        if count + dead_letters.len() == 0 {
+            return Ok(());
+        }
+        let accepted = self.answer.accepted;
+        let failed =
+            |error| Failure::unavailable(&error).with("accepted", accepted.into());
+        let permit = self.room(count.max(1)).await.map_err(failed)?;
+        let (done, answer) = oneshot::channel();
+        self.service.worker.deliver(Delivery { messages, dead_letters, permit, done });
+        answer.await.unwrap_or(Err(Unavailable::ShuttingDown)).map_err(failed)?;
+        self.answer.accepted += count as u64;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Room in the queue: at once for the first piece, with some patience for those that follow.
+    async fn room(
+        &self,
+        messages: usize,
+    ) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Unavailable> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.service.worker.reserve(messages) {
+                Err(Unavailable::Overloaded) if self.begun && waited < STREAM_PATIENCE => {
+                    tokio::time::sleep(STREAM_RETRY).await;
+                    waited += STREAM_RETRY;
+                }
+                result => return result.map(Some),
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A catalogue of audiences, drawn as a large customer's would be.
+//!
+//! Event names follow Zipf's law, windows are the ones that people think in, thresholds are small
+//! and seldom large, most audiences join two or three conditions, some refer to others.
+
+use fastrand::Rng;
+use std::fmt::Write;
+
+/// Event names of the catalogue.
+pub(super) const NAMES: usize = 300;
+/// Windows, and how often each is chosen, in percent.
+const WINDOWS: [(&str, u32); 9] = [
+    ("1d", 8),
+    ("3d", 6),
+    ("7d", 20),
+    ("14d", 10),
+    ("30d", 28),
+    ("60d", 6),
+    ("90d", 12),
+    ("180d", 4),
+    ("365d", 6),
+];
+const PLATFORMS: [&str; 3] = ["iOS", "Android", "web"];
+const COUNTRIES: [&str; 8] = ["US", "CA", "DE", "FR", "JP", "GB", "BR", "IN"];
+/// Of a hundred audiences, how many refer to another.
+const REFERRING_PERCENT: u32 = 8;
+/// Of a hundred conditions, how many are on the profile, and how many negated.
+const PROFILE_PERCENT: u32 = 12;
+const NEGATED_PERCENT: u32 = 12;
+
+/// Definitions of that many audiences, as YAML.
+pub(super) fn definitions(seed: u64, audiences: usize) -> String {
+    let mut rng = Rng::with_seed(seed);
+    let mut out = String::from("audiences:\n");
+    for at in 0..audiences {
+        let refers = at >= 100 && rng.u32(..100) < REFERRING_PERCENT;
+        let conditions = 1 + rng.usize(..3);
+        put(&mut out, format_args!("  - id: a{at:05}\n    where:\n      all:\n"));
+        // The first condition is what the audience is about, and is never negated.
+        put(&mut out, format_args!("        - {}\n", event(&mut rng)));
+        for _ in 0..conditions {
+            let node = match rng.u32(..100) {
+                percent if percent < PROFILE_PERCENT => profile(&mut rng),
+                percent if percent < PROFILE_PERCENT + NEGATED_PERCENT => {
+                    format!("not: {{ {} }}", event(&mut rng).trim_matches(['{', '}', ' ']))
+                }
+                percent if percent < 50 => {
+                    format!("any: [{}, {}]", event(&mut rng), event(&mut rng))
+                }
+                _ => event(&mut rng),
+            };
+            put(&mut out, format_args!("        - {node}\n"));
+        }
+        if refers {
+            // Only to earlier ones that refer to none, so that levels stay few.
+            put(&mut out, format_args!("        - audience: a{:05}\n", rng.usize(..100)));
+        }
+    }
+    out
+}
+
+/// The name of an event, the first names far more often than the last (Zipf's law).
+pub(super) fn name(rng: &mut Rng) -> String {
+    let rank = (NAMES as f64).powf(rng.f64()) as usize;
+    format!("event_{:03}", rank.min(NAMES) - 1)
+}
+
+pub(super) fn platform(rng: &mut Rng) -> &'static str {
+    PLATFORMS[rng.usize(..PLATFORMS.len())]
+}
+
+fn event(rng: &mut Rng) -> String {
+    let mut out = format!("{{ event: {}", name(rng));
+    if rng.u32(..100) < 20 {
+        put(&mut out, format_args!(", context: {{ platform: {} }}", platform(rng)));
+    }
+    if rng.u32(..100) < 15 {
+        let amount = [10, 20, 50, 100][rng.usize(..4)];
+        put(&mut out, format_args!(", with: {{ amount: {{ gte: {amount} }} }}"));
+    }
+    match rng.u32(..100) {
+        0..70 => put(&mut out, format_args!(", count: {{ gte: {} }}", threshold(rng))),
+        70..85 => put(&mut out, format_args!(", sum: {{ gte: {}00 }}, of: amount", threshold(rng))),
+        85..90 => put(&mut out, format_args!(", max: {{ gte: {}0 }}, of: amount", threshold(rng))),
+        90..95 => put(&mut out, format_args!(", distinct: {{ gte: {} }}, of: item", threshold(rng))),
+        95..98 => put(&mut out, format_args!(", avg: {{ gte: {} }}, of: amount", 20 + rng.u32(..40))),
+        _ => put(&mut out, format_args!(", last: {}, of: platform", platform(rng))),
+    }
+    if rng.u32(..100) < 92 {
+        put(&mut out, format_args!(", within: {}", window(rng)));
+    }
+    out + " }"
+}
+
+fn profile(rng: &mut Rng) -> String {
+    match rng.bool() {
+        true => format!("profile: {{ country: {} }}", COUNTRIES[rng.usize(..COUNTRIES.len())]),
+        false => format!("profile: {{ age: {{ gte: {} }} }}", 18 + 5 * rng.u32(..10)),
+    }
+}
+
+/// Small mostly; large now and then.
+fn threshold(rng: &mut Rng) -> u32 {
+    match rng.u32(..100) {
+        0..45 => 1,
+        45..80 => 2 + rng.u32(..4),
+        80..97 => 5 + rng.u32(..15),
+        _ => 50 + 50 * rng.u32(..4),
+    }
+}
+
+fn window(rng: &mut Rng) -> &'static str {
+    let mut percent = rng.u32(..100);
+    for (window, weight) in WINDOWS {
+        if percent < weight {
+            return window;
+        }
+        percent -= weight;
+    }
+    WINDOWS[0].0
+}
+
+/// Writing to a text cannot fail.
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).unwrap_or_default();
+}

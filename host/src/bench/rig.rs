@@ -1,0 +1,110 @@
+//! Rules loaded, and users stepped in memory, for measuring compute alone.
+
+use super::catalogue;
+use crate::group::{Group, StepError, Stepped};
+use crate::guest::{GuestEngine, GuestInstances, GuestSettings};
+use crate::ruleset::{RuleFiles, Ruleset, RulesetLoader};
+use crate::store::{MemoryStore, Store, UserKey};
+use fastrand::Rng;
+use muster_core::{Decimal, Engine, Event, Message, Plan, Settings, Time, Value};
+use muster_rules::Source;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// 2026-01-01.
+const START_MS: i64 = 1_767_225_600_000;
+/// Users that a group remembers.
+const RECENT: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+
+/// Users of one ruleset, in memory.
+pub(super) struct Rig {
+    pub(super) plan: Arc<Plan>,
+    instances: GuestInstances,
+    group: Group,
+    pub(super) store: MemoryStore,
+    now_ms: i64,
+}
+
+pub(super) fn load(yaml: &str, settings: Settings) -> anyhow::Result<Ruleset> {
+    let source = Source { name: "catalogue.yaml".into(), text: yaml.to_string() };
+    let files = RuleFiles { definitions: vec![source], components: Vec::new() };
+    let guests = GuestEngine::new(GuestSettings::default())?;
+    Ok(RulesetLoader::new(guests, settings).load(&files, [])?)
+}
+
+pub(super) fn settings(engine: Engine) -> Settings {
+    Settings { engine, ..Settings::default() }
+}
+
+impl Rig {
+    pub(super) fn new(yaml: &str, settings: Settings) -> anyhow::Result<Rig> {
+        let ruleset = load(yaml, settings)?;
+        Ok(Rig {
+            plan: ruleset.plan.clone(),
+            instances: ruleset.instances(),
+            group: Group::new(RECENT),
+            store: MemoryStore::new(),
+            now_ms: START_MS,
+        })
+    }
+
+    pub(super) fn pass(&mut self, time_ms: i64) {
+        self.now_ms += time_ms;
+    }
+
+    pub(super) fn now(&self) -> Time {
+        Time::from_milliseconds(self.now_ms).unwrap_or(Time::MAX)
+    }
+
+    /// Steps a user by a message that has just come, her due timers before it apart. Gives how long
+    /// the message took.
+    pub(super) fn step(
+        &mut self,
+        key: &UserKey,
+        message: Message,
+    ) -> Result<(Stepped, Duration), StepError> {
+        let now = self.now();
+        while let Some(due) = self.store.due(now, 1)?.pop() {
+            self.advance(&due.1, &[], due.0)?;
+            self.commit()?;
+        }
+        let started = Instant::now();
+        let stepped = self.advance(key, &[message], now)?;
+        let took = started.elapsed();
+        self.commit()?;
+        Ok((stepped, took))
+    }
+
+    fn advance(
+        &mut self,
+        key: &UserKey,
+        messages: &[Message],
+        now: Time,
+    ) -> Result<Stepped, StepError> {
+        self.group.step(&self.store, &self.plan, &mut self.instances, key, messages, now)
+    }
+
+    fn commit(&mut self) -> Result<(), StepError> {
+        let commit = self.group.take(self.now());
+        Ok(self.store.commit(commit)?)
+    }
+}
+
+/// A message of one event, now.
+pub(super) fn message(rng: &mut Rng, name: &str, now: Time) -> Message {
+    let amount = Decimal::from_billionths(i128::from(rng.u32(100..20_000)) * 10_000_000);
+    let platform = Value::text(catalogue::platform(rng));
+    let properties = vec![
+        ("amount".into(), Value::Number(amount)),
+        ("item".into(), Value::text(&format!("item-{}", rng.u32(..200)))),
+        ("platform".into(), platform.clone()),
+    ];
+    let context = Arc::new(vec![("platform".into(), platform)]);
+    let event = Event { name: name.into(), time: now, id: None, properties, context };
+    Message { events: vec![Arc::new(event)], ..Message::default() }
+}
+
+pub(super) fn user(name: &str) -> UserKey {
+    UserKey { workspace: "bench".into(), user: name.into() }
+}

@@ -1,0 +1,108 @@
+//! The command line: a file a subcommand.
+
+mod bench;
+mod check;
+mod compile;
+mod demo;
+mod output;
+mod replay;
+mod schema;
+mod serve;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+
+/// Decides, in real time, which users belong to which audiences.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How results and errors are written.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  something outside failed: a file, a store, a port
+  2  the command line is wrong
+  3  definitions or rule modules must be mended
+  4  two engines gave different answers";
+
+/// How results and errors are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: one JSON document or one JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check definitions, and say what to mend.
+    Check(check::Args),
+    /// Compile definitions to WebAssembly components.
+    Compile(compile::Args),
+    /// Print a JSON Schema, for editors and for those who write rule modules.
+    Schema(schema::Args),
+    /// Replay messages from files in event time: who entered and left, and who is in.
+    Replay(replay::Args),
+    /// Run the service.
+    Serve(serve::Args),
+    /// Watch a small shop: generated traffic, sample audiences, who enters and leaves.
+    Demo(demo::Args),
+    /// Measure speed and sizes on this machine, each beside what it is compared with.
+    Bench(bench::Args),
+    /// Print a script that completes this command in a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Something outside failed.
+    Failed,
+    /// Rules must be mended.
+    Rules,
+    /// Two engines gave different answers.
+    Differ,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Rules => 3,
+            Exit::Differ => 4,
+        })
+    }
+}
+
+/// Runs the command that was asked for, and says how it ended.
+pub fn run(cli: Cli) -> Exit {
+    let format = cli.format;
+    let result = match cli.command {
+        Command::Check(args) => check::run(&args, format),
+        Command::Compile(args) => compile::run(&args, format),
+        Command::Schema(args) => schema::run(&args),
+        Command::Replay(args) => replay::run(&args, format),
+        Command::Serve(args) => serve::run(&args, format),
+        Command::Demo(args) => demo::run(&args, format),
+        Command::Bench(args) => bench::run(&args, format),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+    };
+    result.unwrap_or_else(|error| output::report(&error, format))
+}

@@ -1,0 +1,58 @@
+//! `muster bench`
+
+use super::{Exit, Format, output};
+use crate::bench::{Measurement, Scale, measure};
+use clap::ValueEnum;
+use std::io::Write;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  muster bench
+  muster bench engines growth
+  muster bench durable --users 100000 --events 300000 --folder target")]
+pub(super) struct Args {
+    /// Which measurements; all, when none is named.
+    #[arg(value_enum)]
+    measurements: Vec<Measurement>,
+    /// Audiences of the catalogue.
+    #[arg(long, default_value_t = 10_000)]
+    audiences: usize,
+    /// Events in the history of the busy user.
+    #[arg(long, default_value_t = 10_000)]
+    history: usize,
+    /// Users of the durable run.
+    #[arg(long, default_value_t = 1_000_000)]
+    users: u64,
+    /// Events of the durable run.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Where the durable run keeps its store, which it deletes.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    folder: PathBuf,
+}
+
+pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
+    let scale = Scale {
+        audiences: args.audiences,
+        history: args.history,
+        users: args.users,
+        events: args.events,
+        folder: args.folder.clone(),
+    };
+    let measurements = match args.measurements.as_slice() {
+        [] => Measurement::value_variants(),
+        some => some,
+    };
+    for measurement in measurements {
+        let bar = output::spinner("measuring");
+        let report = measure(*measurement, &scale)?;
+        bar.finish_and_clear();
+        let mut out = std::io::stdout();
+        match format {
+            Format::Text => writeln!(out, "{report}")?,
+            Format::Json => writeln!(out, "{}", serde_json::to_string(&report)?)?,
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,39 @@
+//! What time it is. Nothing else in the service reads the machine's clock.
+
+use muster_core::Time;
+use std::time::SystemTime;
+
+/// A source of time for the service.
+pub trait Clock: Send + Sync {
+    /// The clock, given where it stood and the latest time that messages told of. It never goes
+    /// back.
+    fn advance(&self, stood: Time, told: Option<Time>) -> Time;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct WallClock;
+
+/// The latest time that a message told of.
+#[derive(Clone, Copy, Debug)]
+pub struct EventClock;
+
+impl Clock for WallClock {
+    fn advance(&self, stood: Time, _told: Option<Time>) -> Time {
+        wall_time().max(stood)
+    }
+}
+
+impl Clock for EventClock {
+    fn advance(&self, stood: Time, told: Option<Time>) -> Time {
+        told.map_or(stood, |told| told.max(stood))
+    }
+}
+
+/// The machine's time.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+pub fn wall_time() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let milliseconds = since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0));
+    Time::from_milliseconds(milliseconds).unwrap_or(Time::EPOCH)
+}

@@ -1,0 +1,177 @@
+//! One running rule module: the calls of the contract, typed.
+
+use crate::guest::error::{GuestError, LimitReached};
+use crate::guest::module::{DESCRIBE, EVALUATE, LoadedModule, export_missing};
+use crate::guest::settings::GuestSettings;
+use crate::guest::ticker::Ticker;
+use muster_core::{Question, Value};
+use wasmtime::component::{ComponentType, Lower, TypedFunc};
+use wasmtime::{ResourceLimiter, Store};
+
+/// Core instances of one component: one of its own, and room for the adapters that linkers add.
+const CORE_INSTANCES_MAX: usize = 8;
+/// Tables of one component: one of its own, and one for the adapters.
+const TABLES_MAX: usize = 4;
+/// Memories of one component. The limit of its size is each memory's.
+const MEMORIES_MAX: usize = 1;
+
+/// `decimal` of the contract.
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct WireDecimal {
+    high: i64,
+    low: u64,
+}
+
+/// `value` of the contract.
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(variant)]
+pub(super) enum WireValue<'a> {
+    #[component(name = "none")]
+    Nothing,
+    #[component(name = "boolean")]
+    Boolean(bool),
+    #[component(name = "number")]
+    Number(WireDecimal),
+    #[component(name = "text")]
+    Text(&'a str),
+    #[component(name = "json")]
+    Json(&'a str),
+}
+
+pub(super) type DescribeFunction = TypedFunc<(), (String,)>;
+pub(super) type EvaluateFunction<'a> =
+    TypedFunc<(&'a [u32], &'a [u32], &'a [WireValue<'a>]), (Vec<bool>,)>;
+
+/// What a store refuses to grow beyond.
+pub(super) struct Limits {
+    memory_bytes_max: usize,
+    table_elements_max: usize,
+}
+
+/// An instance of a module. After an error it must not be called again.
+pub(super) struct Instance {
+    module: LoadedModule,
+    store: Store<Limits>,
+    describe: DescribeFunction,
+    evaluate: EvaluateFunction<'static>,
+}
+
+impl Instance {
+    /// Makes an instance, running whatever the module runs at its start.
+    pub(super) fn start(module: &LoadedModule) -> Result<Instance, GuestError> {
+        let settings = module.settings();
+        let mut store = Store::new(module.engine(), Limits::of(settings));
+        store.limiter(|limits| limits);
+        let time = settings.describe_time_max;
+        store.set_epoch_deadline(Ticker::ticks(time));
+        let started = module.component().instantiate(&mut store);
+        let instance = started.map_err(|error| match module.failed(&error, time) {
+            // It has not been asked anything yet.
+            GuestError::WrongAnswer { module, reason } => GuestError::NotStarted { module, reason },
+            failure => failure,
+        })?;
+        let (describe, evaluate) = module.functions();
+        let describe =
+            instance.get_typed_func(&mut store, describe).map_err(|_| export_missing(DESCRIBE))?;
+        let evaluate =
+            instance.get_typed_func(&mut store, evaluate).map_err(|_| export_missing(EVALUATE))?;
+        Ok(Instance { module: module.clone(), store, describe, evaluate })
+    }
+
+    /// The module's manifest as it tells it.
+    pub(super) fn describe(&mut self) -> Result<String, GuestError> {
+        let time = self.module.settings().describe_time_max;
+        self.store.set_epoch_deadline(Ticker::ticks(time));
+        let answer = self.describe.call(&mut self.store, ());
+        let (manifest,) = answer.map_err(|error| self.module.failed(&error, time))?;
+        Ok(manifest)
+    }
+
+    /// The module's decisions: one for each audience asked for.
+    pub(super) fn evaluate(&mut self, question: Question<'_>) -> Result<Vec<bool>, GuestError> {
+        let time = self.module.settings().evaluate_time_max;
+        self.store.set_epoch_deadline(Ticker::ticks(time));
+        let decisions = self.call(question).map_err(|error| self.module.failed(&error, time))?;
+        if decisions.len() != question.audiences.len() {
+            let (got, asked) = (decisions.len(), question.audiences.len());
+            return Err(GuestError::WrongAnswer {
+                module: self.module.module().name.clone(),
+                reason: format!("{got} decisions for {asked} audiences"),
+            });
+        }
+        Ok(decisions)
+    }
+
+    fn call<'a>(&mut self, question: Question<'a>) -> wasmtime::Result<Vec<bool>> {
+        let values: Vec<WireValue<'a>> =
+            question.values.iter().map(|value| WireValue::of(value.as_ref())).collect();
+        let evaluate: EvaluateFunction<'_> = self.evaluate;
+        let (audiences, conditions) = (question.audiences, question.conditions);
+        let (decisions,) = evaluate.call(&mut self.store, (audiences, conditions, &values))?;
+        Ok(decisions)
+    }
+}
+
+impl WireValue<'_> {
+    fn of(value: Option<&Value>) -> WireValue<'_> {
+        match value {
+            None => WireValue::Nothing,
+            Some(Value::Boolean(boolean)) => WireValue::Boolean(*boolean),
+            Some(Value::Number(number)) => {
+                let billionths = number.billionths();
+                let (high, low) = ((billionths >> 64) as i64, billionths as u64);
+                WireValue::Number(WireDecimal { high, low })
+            }
+            Some(Value::Text(text)) => WireValue::Text(text),
+            Some(Value::Composite(json)) => WireValue::Json(json),
+        }
+    }
+}
+
+impl Limits {
+    fn of(settings: &GuestSettings) -> Limits {
+        let &GuestSettings { memory_bytes_max, table_elements_max, .. } = settings;
+        Limits { memory_bytes_max, table_elements_max }
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        wanted: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limit = self.memory_bytes_max;
+        if wanted > limit {
+            return Err(LimitReached::Memory { wanted, limit }.into());
+        }
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        wanted: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limit = self.table_elements_max;
+        if wanted > limit {
+            return Err(LimitReached::Table { wanted, limit }.into());
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}

@@ -1,0 +1,140 @@
+//! What the service counts, in the text format of Prometheus.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, exponential_buckets,
+};
+
+/// Every figure of the service.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Messages by workspace.
+    pub messages: IntCounterVec,
+    /// Events by workspace.
+    pub events: IntCounterVec,
+    /// Messages and events refused.
+    pub refused: IntCounter,
+    /// Keys of messages that nobody knows.
+    pub unknown_keys: IntCounter,
+    /// Messages and events dropped as repetitions.
+    pub duplicates: IntCounter,
+    /// Groups committed.
+    pub batches: IntCounter,
+    /// Messages of a group.
+    pub batch_messages: Histogram,
+    /// Seconds that a stage took.
+    pub stage_seconds: HistogramVec,
+    /// Evaluations of a user by workspace.
+    pub evaluations: IntCounterVec,
+    /// Evaluations that needed history.
+    pub evaluations_with_history: IntCounter,
+    /// Rows of history looked at.
+    pub history_rows: IntCounter,
+    /// Conditions decided by the likelier answer.
+    pub likely_conditions: IntCounter,
+    /// Transitions by workspace, audience, direction, engine and cause.
+    pub transitions: IntCounterVec,
+    /// Decisions that a module failed to give, by audience.
+    pub failures: IntCounterVec,
+    /// Processor seconds of stepping by workspace, in microseconds.
+    pub cpu_microseconds: IntCounterVec,
+    /// Timers fired.
+    pub timers: IntCounter,
+    /// Messages that wait.
+    pub queue: IntGauge,
+    /// Bytes of the store by table.
+    pub store_bytes: IntGaugeVec,
+    /// Loads of rules by outcome.
+    pub rule_loads: IntCounterVec,
+}
+
+/// Stages from 10 microseconds to 10 seconds.
+const STAGE_BUCKETS: (f64, f64, usize) = (1e-5, 2.0, 21);
+
+impl Metrics {
+    /// All figures at zero.
+    ///
+    /// # Errors
+    /// When two figures share a name.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let register = Register(&registry);
+        let (start, factor, count) = STAGE_BUCKETS;
+        let stages = HistogramOpts::new("muster_stage_seconds", "Seconds that a stage took")
+            .buckets(exponential_buckets(start, factor, count)?);
+        let sizes = HistogramOpts::new("muster_batch_messages", "Messages of a committed group")
+            .buckets(exponential_buckets(1.0, 2.0, 13)?);
+        Ok(Metrics {
+            messages: register.counters("messages", "Messages accepted", &["workspace"])?,
+            events: register.counters("events", "Events accepted", &["workspace"])?,
+            refused: register.counter("refused", "Messages and events refused")?,
+            unknown_keys: register.counter("unknown_keys", "Unknown keys of messages")?,
+            duplicates: register.counter("duplicates", "Repetitions dropped")?,
+            batches: register.counter("batches", "Groups of users committed")?,
+            batch_messages: register.add(Histogram::with_opts(sizes)?)?,
+            stage_seconds: register.add(HistogramVec::new(stages, &["stage"])?)?,
+            evaluations: register.counters("evaluations", "Users evaluated", &["workspace"])?,
+            evaluations_with_history: register
+                .counter("evaluations_with_history", "Evaluations that needed history")?,
+            history_rows: register.counter("history_rows", "Rows of history looked at")?,
+            likely_conditions: register
+                .counter("likely_conditions", "Conditions decided by the likelier answer")?,
+            transitions: register.counters(
+                "transitions",
+                "Users who entered and left",
+                &["workspace", "audience", "change", "engine", "cause"],
+            )?,
+            failures: register.counters(
+                "failed_decisions",
+                "Decisions that a module failed to give",
+                &["workspace", "audience"],
+            )?,
+            cpu_microseconds: register.counters(
+                "cpu_microseconds",
+                "Processor time of deciding users, in microseconds",
+                &["workspace"],
+            )?,
+            timers: register.counter("timers", "Timers fired")?,
+            queue: register.add(IntGauge::new("muster_queue_messages", "Messages that wait")?)?,
+            store_bytes: register.add(IntGaugeVec::new(
+                Opts::new("muster_store_bytes", "Bytes of the store"),
+                &["table"],
+            )?)?,
+            rule_loads: register.counters("rule_loads", "Loads of rules", &["outcome"])?,
+            registry,
+        })
+    }
+
+    /// All figures as text.
+    ///
+    /// # Errors
+    /// When a figure cannot be written as text.
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        Ok(out)
+    }
+}
+
+struct Register<'a>(&'a Registry);
+
+impl Register<'_> {
+    fn add<C: Collector + Clone + 'static>(&self, figure: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(figure.clone()))?;
+        Ok(figure)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.add(IntCounter::new(format!("muster_{name}_total"), help)?)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.add(IntCounterVec::new(Opts::new(format!("muster_{name}_total"), help), labels)?)
+    }
+}

@@ -1,0 +1,187 @@
+//! From files of rules to a plan and the modules that decide it.
+
+use crate::guest::{GuestEngine, GuestError, GuestInstances, LoadedModule};
+use muster_core::{AudienceKey, Module, Plan, PlanError, Settings};
+use muster_rules::{CompileError, Diagnostic, PackSource, Source, check, packs};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The rules of a workspace, ready to run.
+#[derive(Clone, Debug)]
+pub struct Ruleset {
+    /// What is evaluated.
+    pub plan: Arc<Plan>,
+    modules: Vec<LoadedModule>,
+}
+
+/// Loads rules, and compiles only what it has not compiled before.
+pub struct RulesetLoader {
+    guests: GuestEngine,
+    settings: Settings,
+    /// Packs of the rulesets loaded last, by content.
+    compiled: HashMap<[u8; 32], LoadedModule>,
+}
+
+/// Why rules could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesetError {
+    /// A file or a folder cannot be read.
+    #[error("cannot read rules from `{}`: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no file of rules.
+    #[error("no rules in `{}`: write a file that ends in .yaml, .yml, .json or .wasm", path.display())]
+    Empty {
+        /// Where they were looked for.
+        path: PathBuf,
+    },
+    /// Definitions do not check.
+    #[error("{} of the definitions must be mended:\n{}", .0.len(), lines(.0))]
+    Invalid(Vec<Diagnostic>),
+    /// A pack could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A module was refused, or cannot be run.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The modules contradict each other.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Files of rules as they were read.
+#[derive(Debug, Default)]
+pub struct RuleFiles {
+    /// Definitions.
+    pub definitions: Vec<Source>,
+    /// Components.
+    pub components: Vec<Vec<u8>>,
+}
+
+impl RuleFiles {
+    /// Reads files, and the files of folders and of the folders within them, in the order of names.
+    ///
+    /// # Errors
+    /// When one cannot be read, or a path holds no rules.
+    pub fn read(paths: &[PathBuf]) -> Result<RuleFiles, RulesetError> {
+        let mut files = RuleFiles::default();
+        for path in paths {
+            let before = files.len();
+            files.read_path(path, true)?;
+            if files.len() == before {
+                return Err(RulesetError::Empty { path: path.clone() });
+            }
+        }
+        Ok(files)
+    }
+
+    fn len(&self) -> usize {
+        self.definitions.len() + self.components.len()
+    }
+
+    fn read_path(&mut self, path: &Path, named: bool) -> Result<(), RulesetError> {
+        let unreadable = |source| RulesetError::Unreadable { path: path.to_path_buf(), source };
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).map_err(unreadable)?;
+            let mut inside = Vec::new();
+            for entry in entries {
+                inside.push(entry.map_err(unreadable)?.path());
+            }
+            inside.sort();
+            return inside.iter().try_for_each(|path| self.read_path(path, false));
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("wasm") => self.components.push(std::fs::read(path).map_err(unreadable)?),
+            Some("yaml" | "yml" | "json") => self.read_definitions(path).map_err(unreadable)?,
+            _ if named => self.read_definitions(path).map_err(unreadable)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn read_definitions(&mut self, path: &Path) -> std::io::Result<()> {
+        let text = std::fs::read_to_string(path)?;
+        self.definitions.push(Source { name: path.display().to_string().into(), text });
+        Ok(())
+    }
+}
+
+impl RulesetLoader {
+    /// A loader for modules that run in that engine.
+    pub fn new(guests: GuestEngine, settings: Settings) -> RulesetLoader {
+        RulesetLoader { guests, settings, compiled: HashMap::new() }
+    }
+
+    /// Checks, compiles and loads rules. `removed` names audiences that were once, whose members
+    /// leave those that these rules do not define.
+    ///
+    /// # Errors
+    /// When they do not check, are refused, or contradict each other.
+    pub fn load(
+        &mut self,
+        files: &RuleFiles,
+        removed: impl IntoIterator<Item = (AudienceKey, Arc<str>)>,
+    ) -> Result<Ruleset, RulesetError> {
+        let definitions = check(&files.definitions).map_err(RulesetError::Invalid)?;
+        let packs = packs(&definitions);
+        let missing: Vec<&PackSource> =
+            packs.iter().filter(|pack| !self.compiled.contains_key(&pack.key())).collect();
+        let components = compile_all(&missing)?;
+        let loaded = self.guests.load_all(&components).map_err(|(_, error)| error)?;
+        for (pack, module) in missing.iter().zip(loaded) {
+            self.compiled.insert(pack.key(), module);
+        }
+        let keys: Vec<[u8; 32]> = packs.iter().map(PackSource::key).collect();
+        let mut modules: Vec<LoadedModule> =
+            keys.iter().filter_map(|key| self.compiled.get(key).cloned()).collect();
+        let more = self.guests.load_all(&files.components).map_err(|(_, error)| error)?;
+        modules.extend(more);
+        let described: Vec<Module> = modules.iter().map(|module| module.module().clone()).collect();
+        let mut instances = GuestInstances::new(modules.clone());
+        let plan = Plan::new(self.settings, &described, removed, &mut instances)?;
+        Ok(Ruleset { plan: Arc::new(plan), modules })
+    }
+
+    /// Forgets compiled packs that none of the rulesets uses.
+    pub fn retain<'a>(&mut self, rulesets: impl IntoIterator<Item = &'a Ruleset>) {
+        let used: Vec<[u8; 32]> = rulesets
+            .into_iter()
+            .flat_map(|ruleset| ruleset.modules.iter().map(LoadedModule::digest))
+            .collect();
+        self.compiled.retain(|_, module| used.contains(&module.digest()));
+    }
+}
+
+impl Ruleset {
+    /// Instances of the modules, for one worker.
+    pub fn instances(&self) -> GuestInstances {
+        GuestInstances::new(self.modules.clone())
+    }
+}
+
+/// Compiles packs side by side.
+fn compile_all(packs: &[&PackSource]) -> Result<Vec<Vec<u8>>, CompileError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = packs.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = packs
+            .chunks(share)
+            .map(|share| scope.spawn(|| share.iter().map(|pack| pack.compile()).collect()))
+            .collect();
+        let compiled = workers.into_iter().map(|worker| match worker.join() {
+            Ok(compiled) => compiled,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        let compiled: Result<Vec<Vec<Vec<u8>>>, CompileError> = compiled.collect();
+        Ok(compiled?.concat())
+    })
+}

@@ -1,0 +1,120 @@
+//! The service: store, rules, worker and HTTP, started and ended together.
+
+mod reload;
+
+use crate::api::{Service, router};
+use crate::clock::{Clock, EventClock, WallClock};
+use crate::config::{ClockKind, Config};
+use crate::guest::{GuestEngine, GuestSettings};
+use crate::metrics::Metrics;
+use crate::ruleset::{Ruleset, RulesetLoader};
+use crate::store::{Commit, EmbeddedStore, Store, StoreOptions};
+use crate::worker::Worker;
+use anyhow::Context;
+use reload::Reloader;
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// A service that listens, and does not answer yet.
+pub struct Started {
+    listener: TcpListener,
+    service: Arc<Service>,
+    reloader: Reloader,
+}
+
+impl Started {
+    /// Opens the store, loads the rules, starts the worker and takes the port.
+    ///
+    /// # Errors
+    /// When any of that fails. Nothing is left behind.
+    pub async fn new(config: Config) -> anyhow::Result<Started> {
+        let address = config.http.listen;
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen on {address}: set another `http.listen`, or stop who has it")
+        })?;
+        let options = StoreOptions { cache_bytes: config.store.cache_bytes };
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&config.store.path, options)?);
+        let artefacts = match config.modules.artefacts.as_os_str().is_empty() {
+            true => config.store.path.join("artefacts"),
+            false => config.modules.artefacts.clone(),
+        };
+        let guests =
+            GuestEngine::new(GuestSettings { artefacts: Some(artefacts), ..Default::default() })?;
+        let loader = RulesetLoader::new(guests, config.engine_settings());
+        let mut reloader = Reloader::new(loader, store.clone(), &config.workspaces);
+        let rulesets: HashMap<Arc<str>, Ruleset> = reloader.load_all()?;
+        remember_audiences(&*store, rulesets.values())?;
+        let clock: Box<dyn Clock> = match config.time.clock {
+            ClockKind::Wall => Box::new(WallClock),
+            ClockKind::Events => Box::new(EventClock),
+        };
+        let metrics = Arc::new(Metrics::new()?);
+        let worker = Worker::start(&config, store.clone(), clock, rulesets.clone(), metrics.clone())?;
+        let rulesets = RwLock::new(rulesets);
+        let ending = watch::Sender::new(false);
+        let service = Arc::new(Service { store, worker, metrics, config, rulesets, ending });
+        Ok(Started { listener, service, reloader })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the socket does not tell.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What its handlers share.
+    pub fn service(&self) -> Arc<Service> {
+        self.service.clone()
+    }
+
+    /// Answers requests until `end`, then drains: requests under way are answered, what was
+    /// accepted is committed.
+    ///
+    /// # Errors
+    /// When serving fails.
+    pub async fn serve(self, end: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        let service = self.service.clone();
+        let reloading = tokio::spawn(self.reloader.watch(service.clone()));
+        let ending = service.clone();
+        let end = async move {
+            end.await;
+            tracing::info!("draining");
+            ending.ending.send_replace(true);
+        };
+        let served = axum::serve(self.listener, router(service.clone()))
+            .with_graceful_shutdown(end)
+            .await;
+        reloading.abort();
+        let stop = tokio::task::spawn_blocking(move || service.worker.stop());
+        stop.await.context("the worker did not end")?;
+        tracing::info!("everything accepted is committed");
+        served.context("serving failed")
+    }
+}
+
+/// Writes down which audiences there are, so that members can leave those that are removed.
+fn remember_audiences<'a>(
+    store: &dyn Store,
+    rulesets: impl IntoIterator<Item = &'a Ruleset>,
+) -> anyhow::Result<()> {
+    let mut known: HashMap<_, _> = store.audience_ids()?.into_iter().collect();
+    let mut audiences = Vec::new();
+    for ruleset in rulesets {
+        for audience in ruleset.plan.audiences() {
+            if known.insert(audience.key, audience.id.clone()).is_none() {
+                audiences.push((audience.key, audience.id.clone()));
+            }
+        }
+    }
+    if !audiences.is_empty() {
+        let clock = store.clock();
+        store.commit(Commit { clock, users: Vec::new(), dead_letters: Vec::new(), audiences })?;
+    }
+    Ok(())
+}

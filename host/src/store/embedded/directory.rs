@@ -1,0 +1,82 @@
+//! The store's directory: which format it has, and that nobody else uses it.
+
+use crate::store::StoreError;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The first line of the file that makes a directory a store.
+const MAGIC: &str = "muster store";
+/// The format that this version reads and writes.
+const FORMAT: u32 = 1;
+const FORMAT_FILE: &str = "FORMAT";
+const LOCK_FILE: &str = "LOCK";
+
+/// A directory that is a store, held for as long as this lives.
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    /// Locked until it is dropped.
+    _lock: File,
+}
+
+impl Directory {
+    /// Takes a store's directory, or makes an empty or missing one into a store.
+    pub(super) fn open(path: &Path) -> Result<Directory, StoreError> {
+        let unusable = |source| StoreError::Unusable { path: path.to_path_buf(), source };
+        fs::create_dir_all(path).map_err(unusable)?;
+        let format = path.join(FORMAT_FILE);
+        let is_store = format.try_exists().map_err(unusable)?;
+        if !is_store && !is_empty(path).map_err(unusable)? {
+            return Err(StoreError::NotAStore { path: path.to_path_buf() });
+        }
+        let lock = File::create(path.join(LOCK_FILE)).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse { path: path.to_path_buf() });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        if is_store {
+            check_format(path, &fs::read_to_string(&format).map_err(unusable)?)?;
+        } else {
+            write_format(path, &format).map_err(unusable)?;
+        }
+        Ok(Directory { path: path.to_path_buf(), _lock: lock })
+    }
+}
+
+/// Whether there is nothing but what an earlier attempt to make a store may have left.
+fn is_empty(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if name != LOCK_FILE && name.to_str() != Some(&temporary()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn check_format(path: &Path, text: &str) -> Result<(), StoreError> {
+    let not_a_store = || StoreError::NotAStore { path: path.to_path_buf() };
+    let number = text.trim_end().strip_prefix(MAGIC).ok_or_else(not_a_store)?;
+    let found: u32 = number.trim().parse().map_err(|_| not_a_store())?;
+    if found != FORMAT {
+        return Err(StoreError::OtherVersion { path: path.to_path_buf(), found, known: FORMAT });
+    }
+    Ok(())
+}
+
+/// Written aside and renamed, so that a crash leaves either no file or a whole one.
+fn write_format(path: &Path, format: &Path) -> io::Result<()> {
+    let aside = path.join(temporary());
+    let mut file = File::create(&aside)?;
+    writeln!(file, "{MAGIC} {FORMAT}")?;
+    file.sync_all()?;
+    fs::rename(&aside, format)?;
+    File::open(path)?.sync_all()
+}
+
+fn temporary() -> String {
+    format!("{FORMAT_FILE}.new")
+}

@@ -1,0 +1,223 @@
+//! A store in memory, for replays that keep nothing and for tests.
+
+use super::{Commit, HistoryCursor, Store, StoreError, UserKey, UserRecord};
+use muster_core::{Arrival, AudienceKey, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Dead letters that are kept; the oldest go first.
+const DEAD_LETTERS_MAX: u64 = 10_000;
+/// Transitions deleted in one call.
+const EXPIRED_MAX: usize = 4_096;
+
+/// A store that is gone with the process.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Tables>);
+
+/// By user, event name, time and number.
+type Histories = BTreeMap<(UserKey, Arc<str>), BTreeMap<(Time, u64), Arrival>>;
+
+#[derive(Debug, Default)]
+struct Tables {
+    clock: Time,
+    users: BTreeMap<UserKey, UserRecord>,
+    history: Histories,
+    timers: BTreeSet<(Time, UserKey)>,
+    members: BTreeMap<(Arc<str>, AudienceKey, Arc<str>), Time>,
+    outbox: BTreeMap<Arc<str>, Outbox>,
+    dead_letters: BTreeMap<u64, Vec<u8>>,
+    last_dead_letter: u64,
+    audiences: BTreeMap<AudienceKey, Arc<str>>,
+}
+
+/// A workspace's transitions by sequence, each with the clock of its commit.
+#[derive(Debug, Default)]
+struct Outbox {
+    newest: u64,
+    expired: u64,
+    transitions: BTreeMap<u64, (Time, Vec<u8>)>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // Nothing here panics halfway through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn clock(&self) -> Time {
+        self.tables().clock
+    }
+
+    fn user(&self, key: &UserKey) -> Result<Option<UserRecord>, StoreError> {
+        Ok(self.tables().users.get(key).cloned())
+    }
+
+    fn history(
+        &self,
+        key: &UserKey,
+        event: Option<&str>,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<Arrival>, StoreError> {
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let tables = self.tables();
+        let first_name: Arc<str> = event.unwrap_or_default().into();
+        let mut events = Vec::new();
+        for ((user, name), rows) in tables.history.range((key.clone(), first_name)..) {
+            if user != key || event.is_some_and(|event| event != &**name) {
+                break;
+            }
+            events.extend(rows.range((from, 0)..=(to, u64::MAX)).map(|(_, a)| a.clone()));
+        }
+        events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
+        Ok(events)
+    }
+
+    fn due(&self, until: Time, limit: usize) -> Result<Vec<(Time, UserKey)>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.timers.iter().take_while(|(at, _)| *at < until).take(limit).cloned().collect())
+    }
+
+    fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let tables = &mut *self.tables();
+        tables.clock = commit.clock;
+        for user in commit.users {
+            let key = &user.key;
+            let record = tables.users.entry(key.clone()).or_default();
+            record.state = user.state.unwrap_or(std::mem::take(&mut record.state));
+            record.profile = user.profile.unwrap_or(std::mem::take(&mut record.profile));
+            if let Some(due) = user.due_before {
+                tables.timers.remove(&(due, key.clone()));
+            }
+            if let Some(due) = user.due {
+                tables.timers.insert((due, key.clone()));
+            }
+            for arrival in user.history {
+                let name = arrival.event.name.clone();
+                let rows = tables.history.entry((key.clone(), name)).or_default();
+                rows.insert((arrival.event.time, arrival.number), arrival);
+            }
+            for (audience, since) in user.members {
+                let member = (key.workspace.clone(), audience, key.user.clone());
+                match since {
+                    Some(since) => tables.members.insert(member, since),
+                    None => tables.members.remove(&member),
+                };
+            }
+            let outbox = tables.outbox.entry(key.workspace.clone()).or_default();
+            for transition in user.transitions {
+                outbox.newest += 1;
+                outbox.transitions.insert(outbox.newest, (commit.clock, transition));
+            }
+        }
+        for letter in commit.dead_letters {
+            tables.last_dead_letter += 1;
+            tables.dead_letters.insert(tables.last_dead_letter, letter);
+            if let Some(oldest) = tables.last_dead_letter.checked_sub(DEAD_LETTERS_MAX) {
+                tables.dead_letters.remove(&oldest);
+            }
+        }
+        tables.audiences.extend(commit.audiences);
+        Ok(())
+    }
+
+    fn members(
+        &self,
+        workspace: &str,
+        audience: AudienceKey,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(Arc<str>, Time)>, StoreError> {
+        let tables = self.tables();
+        let from = (workspace.into(), audience, after.unwrap_or_default().into());
+        let after = tables.members.range((Bound::Excluded(from), Bound::Unbounded));
+        let same = |(name, key, _): &(Arc<str>, AudienceKey, Arc<str>)| {
+            &**name == workspace && *key == audience
+        };
+        let members = after.take_while(|(member, _)| same(member)).take(limit);
+        Ok(members.map(|((_, _, user), since)| (user.clone(), *since)).collect())
+    }
+
+    fn users(&self, after: Option<&UserKey>, limit: usize) -> Result<Vec<UserKey>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let tables = self.tables();
+        Ok(tables.users.range((from, Bound::Unbounded)).take(limit).map(|(k, _)| k.clone()).collect())
+    }
+
+    fn transitions(
+        &self,
+        workspace: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let tables = self.tables();
+        let Some(outbox) = tables.outbox.get(workspace) else { return Ok(Vec::new()) };
+        if after < outbox.expired {
+            return Err(StoreError::CursorExpired { oldest: outbox.expired });
+        }
+        let found = outbox.transitions.range(after.saturating_add(1)..).take(limit);
+        Ok(found.map(|(sequence, (_, json))| (*sequence, json.clone())).collect())
+    }
+
+    fn cursor(&self, workspace: &str) -> Result<u64, StoreError> {
+        Ok(self.tables().outbox.get(workspace).map_or(0, |outbox| outbox.newest))
+    }
+
+    fn expire_transitions(&self, committed_before: Time) -> Result<u64, StoreError> {
+        let mut deleted = 0;
+        for outbox in self.tables().outbox.values_mut() {
+            for _ in 0..EXPIRED_MAX {
+                let Some(entry) = outbox.transitions.first_entry() else { break };
+                if entry.get().0 >= committed_before {
+                    break;
+                }
+                outbox.expired = *entry.key();
+                entry.remove();
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Rows here are single events, and each call looks at all of them.
+    fn expire_history(
+        &self,
+        _after: Option<HistoryCursor>,
+        _rows: usize,
+        keep_from: &dyn Fn(&str, &str) -> Time,
+    ) -> Result<(u64, Option<HistoryCursor>), StoreError> {
+        let mut deleted = 0;
+        self.tables().history.retain(|(user, name), rows| {
+            let keep_from = keep_from(&user.workspace, name);
+            let before = rows.len();
+            rows.retain(|(time, _), _| *time >= keep_from);
+            deleted += (before - rows.len()) as u64;
+            !rows.is_empty()
+        });
+        Ok((deleted, None))
+    }
+
+    fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let tables = self.tables();
+        let found = tables.dead_letters.range(after.saturating_add(1)..).take(limit);
+        Ok(found.map(|(sequence, letter)| (*sequence, letter.clone())).collect())
+    }
+
+    fn audience_ids(&self) -> Result<Vec<(AudienceKey, Arc<str>)>, StoreError> {
+        Ok(self.tables().audiences.iter().map(|(key, id)| (*key, id.clone())).collect())
+    }
+
+    fn sizes(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
+}

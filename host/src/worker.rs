@@ -1,0 +1,205 @@
+//! The worker: batch, step, commit, publish, acknowledge.
+//!
+//! One thread takes messages from the queue and steps their users; another commits what came of the
+//! turn before, and answers those who wait for it. So the next turn is computed while the last one
+//! is being made durable, and whoever sent a message hears of it when it cannot be lost any more.
+
+mod committer;
+mod turn;
+
+use crate::clock::Clock;
+use crate::config::{Config, milliseconds};
+use crate::metrics::Metrics;
+use crate::ruleset::Ruleset;
+use crate::store::{Store, UserKey};
+use committer::Committer;
+use muster_core::Message;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+/// Messages that wait together for one answer.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The messages, in the order in which they came.
+    pub messages: Vec<(UserKey, Message)>,
+    /// What was refused of what came with them, as JSON.
+    pub dead_letters: Vec<Vec<u8>>,
+    /// Their room in the queue.
+    pub permit: Option<OwnedSemaphorePermit>,
+    /// Told when they are durable.
+    pub done: oneshot::Sender<Result<(), Unavailable>>,
+}
+
+/// What the worker is told.
+pub(crate) enum Order {
+    Deliver(Delivery),
+    /// These are a workspace's rules from now on.
+    Rules { workspace: Arc<str>, ruleset: Ruleset },
+}
+
+/// Why messages were not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The queue is full.
+    #[error("too many messages are waiting: send these again in a second")]
+    Overloaded,
+    /// The service is ending.
+    #[error("the service is shutting down: send these again when it is back")]
+    ShuttingDown,
+    /// The store failed.
+    #[error("the store accepts nothing any more: {0}")]
+    StoreFailed(Arc<str>),
+}
+
+/// What the worker's threads and its callers share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) metrics: Arc<Metrics>,
+    failed: Mutex<Option<Arc<str>>>,
+    ready: AtomicBool,
+    committed: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(crate) fn fail(&self, reason: &str) {
+        tracing::error!(reason, "the store failed: nothing more is accepted");
+        lock(&self.failed).get_or_insert(reason.into());
+    }
+
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        lock(&self.failed).clone()
+    }
+}
+
+/// A running worker.
+pub struct Worker {
+    orders: Mutex<Option<Sender<Order>>>,
+    room: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    queue_messages_max: usize,
+}
+
+impl Worker {
+    /// Starts the threads.
+    pub fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        clock: Box<dyn Clock>,
+        rulesets: HashMap<Arc<str>, Ruleset>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Worker> {
+        let (orders, taken): (Sender<Order>, Receiver<Order>) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            store,
+            metrics,
+            failed: Mutex::new(None),
+            ready: AtomicBool::new(false),
+            committed: watch::Sender::new(0),
+        });
+        let settings = turn::TurnSettings {
+            batch_wait: config.ingest.batch_wait,
+            batch_messages_max: config.ingest.batch_messages_max,
+            reevaluations_max: config.engine.reevaluations_per_turn,
+            history_retention_ms: milliseconds(config.store.history_retention),
+            transitions_retention_ms: milliseconds(config.store.transitions_retention),
+        };
+        let committer = Committer::start(shared.clone())?;
+        let turns = turn::Turns::new(settings, shared.clone(), clock, rulesets, committer);
+        let running = shared.clone();
+        let thread = std::thread::Builder::new().name("muster-worker".to_string()).spawn(move || {
+            running.ready.store(true, Ordering::Release);
+            turns.run(&taken);
+            running.ready.store(false, Ordering::Release);
+        })?;
+        let queue_messages_max = config.ingest.queue_messages_max;
+        Ok(Worker {
+            orders: Mutex::new(Some(orders)),
+            room: Arc::new(Semaphore::new(queue_messages_max)),
+            shared,
+            thread: Mutex::new(Some(thread)),
+            queue_messages_max,
+        })
+    }
+
+    /// Room for that many messages, at once or not at all.
+    ///
+    /// # Errors
+    /// When there is none, or never will be.
+    pub fn reserve(&self, messages: usize) -> Result<OwnedSemaphorePermit, Unavailable> {
+        if let Some(reason) = self.shared.failure() {
+            return Err(Unavailable::StoreFailed(reason));
+        }
+        let wanted = u32::try_from(messages).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(wanted);
+        self.shared.metrics.queue.set(self.waiting());
+        room.map_err(|_| Unavailable::Overloaded)
+    }
+
+    fn waiting(&self) -> i64 {
+        let free = self.room.available_permits();
+        i64::try_from(self.queue_messages_max.saturating_sub(free)).unwrap_or(i64::MAX)
+    }
+
+    /// Hands messages over. Whoever waits on the delivery's answer is told in any case.
+    pub fn deliver(&self, delivery: Delivery) {
+        self.order(Order::Deliver(delivery));
+    }
+
+    /// Sets a workspace's rules, and evaluates its users anew in the background.
+    pub fn set_rules(&self, workspace: Arc<str>, ruleset: Ruleset) {
+        self.order(Order::Rules { workspace, ruleset });
+    }
+
+    fn order(&self, order: Order) {
+        let refused = match &*lock(&self.orders) {
+            Some(orders) => orders.send(order).err().map(|error| error.0),
+            None => Some(order),
+        };
+        if let Some(Order::Deliver(delivery)) = refused {
+            let error = self.shared.failure().map_or(Unavailable::ShuttingDown, |reason| {
+                Unavailable::StoreFailed(reason)
+            });
+            // Nobody waits any more when this fails.
+            drop(delivery.done.send(Err(error)));
+        }
+    }
+
+    /// Whether messages are being processed, and why not.
+    pub fn readiness(&self) -> Result<(), Unavailable> {
+        match self.shared.failure() {
+            Some(reason) => Err(Unavailable::StoreFailed(reason)),
+            None if self.shared.ready.load(Ordering::Acquire) => Ok(()),
+            None => Err(Unavailable::ShuttingDown),
+        }
+    }
+
+    /// Counts commits, for whoever waits for new transitions.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.shared.committed.subscribe()
+    }
+
+    /// Processes what is in the queue, commits it, and ends.
+    pub fn stop(&self) {
+        *lock(&self.orders) = None;
+        let thread = lock(&self.thread).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            self.shared.fail("the worker ended unexpectedly");
+        }
+    }
+}
+
+/// Nothing panics while it holds one of these locks halfway through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
