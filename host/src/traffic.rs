@@ -45,7 +45,7 @@ impl Traffic {
             true => format!("hot-{}", self.rng.u64(..HOT_USERS)),
             false => format!("u{}", self.rng.u64(..self.users)),
         };
-        let late = if self.percent(LATE_PERCENT) { self.rng.i64(..LATE_MS_MAX) } else { 0 };
+        let late = if self.percent(LATE_PERCENT) { self.rng.i64(0..LATE_MS_MAX) } else { 0 };
         let platform = PLATFORMS[self.rng.usize(..PLATFORMS.len())];
         let count = 1 + self.rng.usize(..3);
         let events: Vec<Value> = (0..count).map(|at| self.event(now, late, at, platform)).collect();
@@ -76,7 +76,7 @@ impl Traffic {
             _ => ("refund", json!({ "amount": self.amount(), "platform": platform })),
         };
         // Events of one message are not always in order.
-        let shuffled = self.rng.i64(..50);
+        let shuffled = self.rng.i64(0..50);
         let time = now.milliseconds() - late_ms - shuffled;
         let time = Time::from_milliseconds(time).map(format_time);
         json!({ "name": name, "time": time, "id": format!("e-{}-{at}", self.sent), "properties": properties })

@@ -105,7 +105,7 @@ impl Source {
     }
 
     fn message(&mut self, user: u64) -> String {
-        self.now_ms += self.rng.i64(..30);
+        self.now_ms += self.rng.i64(0..30);
         let time = Time::from_milliseconds(self.now_ms).map(format_time).unwrap_or_default();
         let (name, platform) = (catalogue::name(&mut self.rng), catalogue::platform(&mut self.rng));
         let (amount, item) = (self.rng.u32(100..20_000), self.rng.u32(..200));

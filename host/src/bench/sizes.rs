@@ -23,7 +23,7 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         let mut sent = Vec::new();
         for at in 0..USERS {
             let events = EVENTS_MAX.powf(rng.f64()) as usize;
-            sent.extend((0..events).map(|_| (rng.i64(..365 * 24), at)));
+            sent.extend((0..events).map(|_| (rng.i64(0..365 * 24), at)));
         }
         sent.sort_unstable();
         let mut hour = 0;

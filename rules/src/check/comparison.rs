@@ -80,6 +80,9 @@ pub(super) fn of_entries<'a>(
         let operand = operand(&entry.value);
         let test = if OPERATORS.contains(&&*entry.key) {
             fit(reader, &entry.value, &entry.key, &operand, aggregate)
+        } else if &*entry.key == "of" {
+            reader.report(entry.place, "`of` stands twice", "write it once, beside the aggregate");
+            None
         } else {
             let message = format!("unknown operator {}", quoted(&entry.key));
             reader.report(entry.place, message, operator_help(&entry.key));
@@ -152,14 +155,14 @@ pub(super) fn read_of(
     aggregate: Aggregate,
 ) -> Option<(Arc<str>, Comparison)> {
     let name = aggregate.name();
-    let example = format!("write `{name}: {{ of: amount, gte: 10 }}`");
+    let example = format!("write `{name}: {{ gte: 10 }}, of: amount`");
     let Content::Map(entries) = &node.content else {
-        let message = format!("`{name}` is {}, and names no property", shown(node));
+        let message = format!("`{name}` is {} and has no `of`", shown(node));
         reader.report(node.place, message, example);
         return None;
     };
     let Some(of) = entries.iter().find(|entry| &*entry.key == "of") else {
-        reader.report(node.place, format!("`{name}` has no key `of`"), example);
+        reader.report(node.place, format!("`{name}` has no `of`"), example);
         return None;
     };
     let property = reader.name(&of.value, "property of `of`").map(Arc::from);

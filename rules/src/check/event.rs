@@ -12,7 +12,7 @@ use muster_core::{Aggregate, Comparison, Condition, Feature, Selector, Span, Tes
 use std::sync::Arc;
 
 /// The keys beside `event`.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "context",
     "with",
     "count",
@@ -23,10 +23,13 @@ pub(super) const KEYS: [&str; 13] = [
     "distinct",
     "first",
     "last",
+    "of",
     "within",
     "older_than",
     "between",
 ];
+
+const OF_HELP: &str = "write what is aggregated, as in `sum: { gte: 10 }, of: amount`";
 
 /// An aggregate, the property that it is of, and what it is compared with.
 type Measure = (Aggregate, Option<Arc<str>>, Comparison);
@@ -61,7 +64,6 @@ pub(super) fn read(reader: &mut Reader, event: &Entry, entries: &[Entry]) -> Opt
 
 fn report_unknown(reader: &mut Reader, entry: &Entry) {
     let help = match &*entry.key {
-        "of" => "write it inside the aggregate, as in `sum: { of: amount, gte: 10 }`".to_owned(),
         "properties" | "property" | "where" => "did you mean `with`?".to_owned(),
         "average" | "mean" => "did you mean `avg`?".to_owned(),
         "unique" => "did you mean `distinct`?".to_owned(),
@@ -76,7 +78,12 @@ fn measure(reader: &mut Reader, entries: &[&Entry]) -> Option<Measure> {
         let aggregate = Aggregate::ALL.into_iter().find(|a| a.name() == &*entry.key)?;
         Some((aggregate, entry))
     });
+    let beside = entries.iter().find(|entry| &*entry.key == "of");
     let Some((aggregate, entry)) = found.next() else {
+        if let Some(of) = beside {
+            reader.report(of.place, "`of` stands without an aggregate", OF_HELP);
+            return None;
+        }
         let once = Comparison::new(vec![Test::GreaterOrEqual(1.into())]);
         return Some((Aggregate::Count, None, once));
     };
@@ -88,9 +95,11 @@ fn measure(reader: &mut Reader, entries: &[&Entry]) -> Option<Measure> {
         return None;
     }
     if aggregate == Aggregate::Count {
-        if let Content::Map(entries) = &entry.value.content
-            && let Some(of) = entries.iter().find(|entry| &*entry.key == "of")
-        {
+        let inside = match &entry.value.content {
+            Content::Map(entries) => entries.iter().find(|entry| &*entry.key == "of"),
+            Content::Scalar(_) | Content::List(_) => None,
+        };
+        if let Some(of) = inside.or(beside.copied()) {
             let help = "remove it; `distinct` counts the values of a property";
             reader.report(of.place, "`count` takes no `of`", help);
             return None;
@@ -98,7 +107,15 @@ fn measure(reader: &mut Reader, entries: &[&Entry]) -> Option<Measure> {
         let comparison = comparison::read(reader, &entry.value, "`count`", Some(aggregate))?;
         return Some((aggregate, None, comparison));
     }
-    let (of, comparison) = comparison::read_of(reader, &entry.value, aggregate)?;
+    let (of, comparison) = match beside {
+        Some(of) => {
+            let property = reader.name(&of.value, "property of `of`").map(Arc::from);
+            let what = format!("`{}`", aggregate.name());
+            let comparison = comparison::read(reader, &entry.value, &what, Some(aggregate));
+            property.zip(comparison)?
+        }
+        None => comparison::read_of(reader, &entry.value, aggregate)?,
+    };
     Some((aggregate, Some(of), comparison))
 }
 
