@@ -6,7 +6,6 @@ mod reader;
 mod references;
 mod rule;
 
-
 use crate::definition::{Definition, Definitions, Location};
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::parse::{Node, Place, parse};
@@ -103,7 +102,11 @@ impl Checker {
         self.complete &= documents.complete;
         if documents.roots.is_empty() && documents.complete {
             let start = Place { line: 1, column: 1 };
-            reader.report(start, "file holds no audiences", "write `audiences:` and a list of them");
+            reader.report(
+                start,
+                "file holds no audiences",
+                "write `audiences:` and a list of them",
+            );
         }
         for root in &documents.roots {
             self.add_document(&mut reader, root);

@@ -14,11 +14,11 @@ mod span;
 mod window;
 
 pub use check::{Source, check};
-pub use definition::{Definition, Definitions, Location, Rule};
-pub use diagnostic::Diagnostic;
-pub use span::{SpanError, parse_span};
 pub use compile::{
     AudienceSource, CompileError, ConditionSource, SectionError, SourceMap, read_source_map,
 };
+pub use definition::{Definition, Definitions, Location, Rule};
+pub use diagnostic::Diagnostic;
 pub use pack::{PackSource, packs};
 pub use schema::{definition_schema, manifest_schema};
+pub use span::{SpanError, parse_span};

@@ -21,11 +21,12 @@ const INTERVALS: usize = 1;
 fn hold_cases(engine: Engine, run: impl Fn(&Ruleset, &[Entry]) -> anyhow::Result<Outcome>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let mut failures = Vec::new();
-    for case in read_all(&folder).unwrap() {
+    for case in read_all(&folder).expect("cases are readable") {
         let found = case.run(&mut |case: &Case, _, timeline| {
             let settings = subject::settings(case.limits);
             let settings = Settings { engine, intervals: INTERVALS, ..settings };
-            run(&subject::load(&case.sources, settings).unwrap(), timeline).unwrap()
+            let ruleset = subject::load(&case.sources, settings).expect("checked rules load");
+            run(&ruleset, timeline).expect("a replay of a case does not fail")
         });
         let difference = first_difference(&case.text, &found);
         failures.extend(difference.map(|difference| format!("{}: {difference}", case.file)));
@@ -70,11 +71,11 @@ fn unit() -> impl Strategy<Value = Unit> {
 /// The engine with that room for merged intervals says what the naive evaluator says.
 fn hold(yaml: &str, timeline: &[Entry], engine: Engine, intervals: usize) {
     let sources = [Source { name: "generated.yaml".into(), text: yaml.to_string() }];
-    let definitions = check(&sources).unwrap();
+    let definitions = check(&sources).expect("generated definitions check");
     let expected = naive::evaluate(&definitions.audiences, LIMITS, timeline);
     let settings = Settings { engine, intervals, ..subject::settings(LIMITS) };
-    let ruleset = subject::load(&sources, settings).unwrap();
-    let found = subject::evaluate(&ruleset, &MemoryStore::new(), timeline).unwrap();
+    let ruleset = subject::load(&sources, settings).expect("checked rules load");
+    let found = in_memory(&ruleset, timeline).expect("a replay in memory does not fail");
     let pairs = expected.transitions.iter().zip(&found.transitions);
     let differing = pairs.clone().find(|(one, other)| one != other);
     assert!(differing.is_none(), "the first difference:\n{differing:#?}\n{yaml}");

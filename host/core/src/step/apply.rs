@@ -165,12 +165,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A user never seen is decided in what holds of a user of whom nothing is known; one whose
-    /// last decisions failed, in those.
+    /// A user whose last decisions failed is decided in those again.
     fn touch_unsettled(&mut self, touched: &mut Touched) {
-        if !self.known {
-            touched.audiences.extend(&self.plan.baseline);
-        }
         let by_key = &self.plan.audience_by_key;
         touched.audiences.extend(self.user.marked.iter().filter_map(|key| by_key.get(key)));
     }

@@ -15,6 +15,9 @@ type Pending = BTreeMap<usize, BTreeSet<usize>>;
 impl Session<'_> {
     /// Decides the audiences, and those that refer to one that changed. Gives what changed; nothing
     /// while history is needed.
+    ///
+    /// A user never seen starts from what holds of a user of whom nothing is known, so that what
+    /// refers to an audience that she is not in after all is decided too.
     pub(super) fn decide_all(
         &mut self,
         audiences: BTreeSet<usize>,
@@ -22,12 +25,15 @@ impl Session<'_> {
         at: Time,
     ) -> Result<Vec<(usize, Change)>, Damaged> {
         let plan = self.plan;
-        let memberships = self.profile.memberships.clone();
         let mut pending = Pending::new();
         for audience in audiences {
             pending.entry(plan.audiences[audience].module).or_default().insert(audience);
         }
-        let mut changes = Vec::new();
+        if !self.known {
+            let baseline = plan.baseline.iter().map(|audience| (plan.audiences[*audience].key, at));
+            self.profile.memberships = baseline.collect();
+        }
+        let mut flipped: Vec<(usize, Option<Time>)> = Vec::new();
         while let Some((module, asked)) = pending.pop_first() {
             for (audience, is_in) in self.ask(module, asked, findings, at)? {
                 let plan = &plan.audiences[audience];
@@ -35,26 +41,38 @@ impl Session<'_> {
                     continue;
                 }
                 // Later modules see the change at once; transitions are noted when all is decided.
-                let change = if is_in {
-                    self.profile.memberships.insert(plan.key, at);
-                    Change::Entered
-                } else {
-                    self.profile.memberships.remove(&plan.key);
-                    Change::Left
-                };
-                changes.push((audience, change));
+                flipped.push((audience, self.set_member(audience, is_in.then_some(at))));
                 for referrer in &plan.referrers {
                     let module = self.plan.audiences[*referrer].module;
                     pending.entry(module).or_default().insert(*referrer);
                 }
             }
             if !self.needs.is_empty() {
-                changes.clear();
                 break;
             }
         }
-        self.profile.memberships = memberships;
-        Ok(changes)
+        if !self.known {
+            let members = std::mem::take(&mut self.profile.memberships);
+            let index = |key| plan.audience_by_key.get(&key).map(|at| (*at, Change::Entered));
+            return Ok(members.into_keys().filter_map(index).collect());
+        }
+        for (audience, since) in &flipped {
+            self.set_member(*audience, *since);
+        }
+        let change = |before: Option<Time>| match before {
+            Some(_) => Change::Left,
+            None => Change::Entered,
+        };
+        Ok(flipped.into_iter().map(|(audience, before)| (audience, change(before))).collect())
+    }
+
+    /// Sets since when the user is a member, if she is. Gives what it was.
+    fn set_member(&mut self, audience: usize, since: Option<Time>) -> Option<Time> {
+        let key = self.plan.audiences[audience].key;
+        match since {
+            Some(since) => self.profile.memberships.insert(key, since),
+            None => self.profile.memberships.remove(&key),
+        }
     }
 
     /// The module's decisions; none when it failed, or while history is needed.
@@ -113,6 +131,9 @@ impl Session<'_> {
                 asked.iter().copied().zip(decisions).collect()
             }
             Err(error) => {
+                if !self.known {
+                    self.profile.memberships.retain(|key, _| !keys.contains(key));
+                }
                 self.user.marked.extend(keys);
                 let failed = asked.iter().map(|a| plan.audiences[*a].id.clone());
                 self.report.failures.extend(failed.map(|id| (id, error.reason.clone())));

@@ -43,13 +43,14 @@ impl Session<'_> {
         self.report.evaluations += 1;
         self.history_used = false;
         let mut findings = Findings::default();
-        if !touched.is_empty() {
+        if !touched.is_empty() || !self.known {
             let audiences = self.candidates(&touched, at)?;
             let changes = self.decide_all(audiences, &mut findings, at)?;
             if !self.needs.is_empty() {
                 return Ok(());
             }
             self.change(changes, at, cause);
+            self.known = true;
         }
         self.user.evaluated_at = at;
         for series in touched.series.keys() {
