@@ -68,7 +68,8 @@ pub fn decode(json: &[u8], latest: Option<Time>) -> Result<Decoded, Refusal> {
             "message of {size} bytes is too large: send at most {MESSAGE_BYTES_MAX}"
         )));
     }
-    let top: Object<'_> = serde_json::from_slice(json).map_err(|error| whole(not_a_message(&error)))?;
+    let top: Object<'_> =
+        serde_json::from_slice(json).map_err(|error| whole(not_a_message(&error)))?;
     let at = |key: &str| {
         let position = key.to_string();
         move |reason: Reason| Refusal { position, reason }
@@ -90,7 +91,9 @@ pub fn decode(json: &[u8], latest: Option<Time>) -> Result<Decoded, Refusal> {
             "id" => message.id = optional(raw, text).map_err(at("id"))?,
             "time" => message.time = optional(raw, time).map_err(at("time"))?,
             "identities" => message.identities = object(raw, identity).map_err(at("identities"))?,
-            "attributes" => message.attributes = object(raw, attribute).map_err(at("attributes"))?,
+            "attributes" => {
+                message.attributes = object(raw, attribute).map_err(at("attributes"))?
+            }
             "context" => context = Arc::new(fields(raw).map_err(at("context"))?),
             "events" => events = list(raw).map_err(at("events"))?,
             _ => decoded.unknown_keys += 1,

@@ -5,12 +5,12 @@
 
 use crate::store::{Commit, Store, StoreError, UserCommit, UserKey, UserRecord};
 use crate::transitions::to_line;
+use lru::LruCache;
 use muster_core::codec::Damaged;
 use muster_core::{
     Arrival, AudienceKey, Decide, Input, Message, Outcome, Plan, Report, Request, Step, Time,
     Transition, step,
 };
-use lru::LruCache;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -64,7 +64,9 @@ pub enum StepError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The user's stored state does not decode.
-    #[error("the stored state of user `{user}` in workspace `{workspace}` is damaged: restore it from a backup")]
+    #[error(
+        "the stored state of user `{user}` in workspace `{workspace}` is damaged: restore it from a backup"
+    )]
     Damaged {
         /// The tenant.
         workspace: Arc<str>,

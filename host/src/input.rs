@@ -72,7 +72,7 @@ impl Messages {
     ///
     /// # Errors
     /// When the file cannot be read on.
-    pub fn next(&mut self) -> io::Result<Option<Result<Decoded, RefusedLine>>> {
+    pub fn read(&mut self) -> io::Result<Option<Result<Decoded, RefusedLine>>> {
         loop {
             self.buffer.clear();
             let limit = MESSAGE_BYTES_MAX as u64 + 1;

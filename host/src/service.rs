@@ -53,7 +53,8 @@ impl Started {
             ClockKind::Events => Box::new(EventClock),
         };
         let metrics = Arc::new(Metrics::new()?);
-        let worker = Worker::start(&config, store.clone(), clock, rulesets.clone(), metrics.clone())?;
+        let worker =
+            Worker::start(&config, store.clone(), clock, rulesets.clone(), metrics.clone())?;
         let rulesets = RwLock::new(rulesets);
         let ending = watch::Sender::new(false);
         let service = Arc::new(Service { store, worker, metrics, config, rulesets, ending });
@@ -87,9 +88,8 @@ impl Started {
             tracing::info!("draining");
             ending.ending.send_replace(true);
         };
-        let served = axum::serve(self.listener, router(service.clone()))
-            .with_graceful_shutdown(end)
-            .await;
+        let served =
+            axum::serve(self.listener, router(service.clone())).with_graceful_shutdown(end).await;
         reloading.abort();
         let stop = tokio::task::spawn_blocking(move || service.worker.stop());
         stop.await.context("the worker did not end")?;

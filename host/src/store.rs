@@ -2,8 +2,6 @@
 
 mod embedded;
 mod memory;
-#[cfg(test)]
-mod tests;
 
 pub use embedded::{EmbeddedStore, StoreOptions};
 pub use memory::MemoryStore;

@@ -38,7 +38,10 @@ pub struct Delivery {
 pub(crate) enum Order {
     Deliver(Delivery),
     /// These are a workspace's rules from now on.
-    Rules { workspace: Arc<str>, ruleset: Ruleset },
+    Rules {
+        workspace: Arc<str>,
+        ruleset: Ruleset,
+    },
 }
 
 /// Why messages were not taken.
@@ -111,11 +114,12 @@ impl Worker {
         let committer = Committer::start(shared.clone())?;
         let turns = turn::Turns::new(settings, shared.clone(), clock, rulesets, committer);
         let running = shared.clone();
-        let thread = std::thread::Builder::new().name("muster-worker".to_string()).spawn(move || {
-            running.ready.store(true, Ordering::Release);
-            turns.run(&taken);
-            running.ready.store(false, Ordering::Release);
-        })?;
+        let thread =
+            std::thread::Builder::new().name("muster-worker".to_string()).spawn(move || {
+                running.ready.store(true, Ordering::Release);
+                turns.run(&taken);
+                running.ready.store(false, Ordering::Release);
+            })?;
         let queue_messages_max = config.ingest.queue_messages_max;
         Ok(Worker {
             orders: Mutex::new(Some(orders)),
@@ -161,9 +165,8 @@ impl Worker {
             None => Some(order),
         };
         if let Some(Order::Deliver(delivery)) = refused {
-            let error = self.shared.failure().map_or(Unavailable::ShuttingDown, |reason| {
-                Unavailable::StoreFailed(reason)
-            });
+            let error =
+                self.shared.failure().map_or(Unavailable::ShuttingDown, Unavailable::StoreFailed);
             // Nobody waits any more when this fails.
             drop(delivery.done.send(Err(error)));
         }

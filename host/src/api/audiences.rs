@@ -94,9 +94,10 @@ pub(super) async fn snapshot(
     let limit = page.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let mut body = Vec::new();
     let (mut left, mut next) = (limit, None);
-    for (id, key) in audiences.iter().filter(|(id, _)| {
-        audience_after.as_deref().is_none_or(|after: &str| after <= &**id)
-    }) {
+    for (id, key) in audiences
+        .iter()
+        .filter(|(id, _)| audience_after.as_deref().is_none_or(|after: &str| after <= &**id))
+    {
         let found = page_of(&service, &workspace, *key, user_after.take(), left).await?;
         left -= found.len();
         for (user, since) in &found {

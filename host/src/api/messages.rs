@@ -210,8 +210,7 @@ impl<'a> Piece<'a> {
             return Ok(());
         }
         let accepted = self.answer.accepted;
-        let failed =
-            |error| Failure::unavailable(&error).with("accepted", accepted.into());
+        let failed = |error| Failure::unavailable(&error).with("accepted", accepted.into());
         let permit = self.room(count.max(1)).await.map_err(failed)?;
         let (done, answer) = oneshot::channel();
         self.service.worker.deliver(Delivery { messages, dead_letters, permit, done });

@@ -69,9 +69,9 @@ async fn cursor(
             let workspace = workspace.clone();
             service.read(move |store| store.cursor(&workspace)).await
         }
-        Some(number) => number.parse().map_err(|_| {
-            Failure::bad_request("`after` is not a cursor: write a number, or `end`")
-        }),
+        Some(number) => number
+            .parse()
+            .map_err(|_| Failure::bad_request("`after` is not a cursor: write a number, or `end`")),
     }
 }
 
@@ -121,7 +121,8 @@ fn events(
         loop {
             if let Some((sequence, line)) = following.ready.pop_front() {
                 let text = String::from_utf8_lossy(&line).into_owned();
-                let event = Event::default().event("transition").id(sequence.to_string()).data(text);
+                let event =
+                    Event::default().event("transition").id(sequence.to_string()).data(text);
                 return Some((Ok(event), following));
             }
             following.commits.mark_unchanged();

@@ -42,7 +42,7 @@ pub(super) fn definitions(seed: u64, audiences: usize) -> String {
             let node = match rng.u32(..100) {
                 percent if percent < PROFILE_PERCENT => profile(&mut rng),
                 percent if percent < PROFILE_PERCENT + NEGATED_PERCENT => {
-                    format!("not: {{ {} }}", event(&mut rng).trim_matches(['{', '}', ' ']))
+                    format!("not: {}", event(&mut rng))
                 }
                 percent if percent < 50 => {
                     format!("any: [{}, {}]", event(&mut rng), event(&mut rng))
@@ -82,8 +82,12 @@ fn event(rng: &mut Rng) -> String {
         0..70 => put(&mut out, format_args!(", count: {{ gte: {} }}", threshold(rng))),
         70..85 => put(&mut out, format_args!(", sum: {{ gte: {}00 }}, of: amount", threshold(rng))),
         85..90 => put(&mut out, format_args!(", max: {{ gte: {}0 }}, of: amount", threshold(rng))),
-        90..95 => put(&mut out, format_args!(", distinct: {{ gte: {} }}, of: item", threshold(rng))),
-        95..98 => put(&mut out, format_args!(", avg: {{ gte: {} }}, of: amount", 20 + rng.u32(..40))),
+        90..95 => {
+            put(&mut out, format_args!(", distinct: {{ gte: {} }}, of: item", threshold(rng)))
+        }
+        95..98 => {
+            put(&mut out, format_args!(", avg: {{ gte: {} }}, of: amount", 20 + rng.u32(..40)))
+        }
         _ => put(&mut out, format_args!(", last: {}, of: platform", platform(rng))),
     }
     if rng.u32(..100) < 92 {

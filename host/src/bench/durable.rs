@@ -51,11 +51,19 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     report.add_with_goal("events a second", events / seconds, "/s", "at least 30000");
     for (thread, ticks) in &after {
         let spent = ticks - before.0.get(thread).copied().unwrap_or(0.0);
-        report.add(format!("processor time an event: {thread}"), spent / TICKS / events * 1e6, "µs");
+        report.add(
+            format!("processor time an event: {thread}"),
+            spent / TICKS / events * 1e6,
+            "µs",
+        );
     }
     let read = metrics.evaluations_with_history.get() - before.1;
     report.add("events that read history", 100.0 * read as f64 / events, "%");
-    report.add("rows of history an event", (metrics.history_rows.get() - before.2) as f64 / events, "");
+    report.add(
+        "rows of history an event",
+        (metrics.history_rows.get() - before.2) as f64 / events,
+        "",
+    );
     report.add("messages a commit", events / metrics.batches.get().max(1) as f64, "");
     worker.stop();
     for (table, bytes) in store.sizes()? {
@@ -113,7 +121,9 @@ impl Source {
             "{{\"workspace\":\"bench\",\"user\":\"user-{user}\",\"context\":{{\"platform\":\"{platform}\"}},\
              \"events\":[{{\"name\":\"{name}\",\"time\":\"{time}\",\"id\":\"e{}\",\"properties\":\
              {{\"amount\":{}.{:02},\"item\":\"item-{item}\",\"platform\":\"{platform}\"}}}}]}}",
-            self.now_ms, amount / 100, amount % 100
+            self.now_ms,
+            amount / 100,
+            amount % 100
         )
     }
 }

@@ -20,9 +20,7 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         scale.history, scale.audiences
     ));
     let mut medians = Vec::new();
-    for (engine, batches) in
-        [(Engine::State, STATE_BATCHES), (Engine::Scan, SCAN_BATCHES)]
-    {
+    for (engine, batches) in [(Engine::State, STATE_BATCHES), (Engine::Scan, SCAN_BATCHES)] {
         let (mut durations, mut decisions, mut with_history, mut rows) =
             (Durations::default(), 0, 0, 0);
         let mut rig = prepared(&yaml, engine, scale.history)?;
@@ -48,10 +46,19 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         }
         let each = batches as f64;
         report.add(format!("{name}: audiences decided a batch"), decisions as f64 / each, "");
-        report.add(format!("{name}: batches that read history"), 100.0 * with_history as f64 / each, "%");
+        report.add(
+            format!("{name}: batches that read history"),
+            100.0 * with_history as f64 / each,
+            "%",
+        );
         report.add(format!("{name}: rows of history a batch"), rows as f64 / each, "");
     }
-    report.add_with_goal("scan over state, medians", medians[1] / medians[0], "times", "at least 20");
+    report.add_with_goal(
+        "scan over state, medians",
+        medians[1] / medians[0],
+        "times",
+        "at least 20",
+    );
     Ok(report)
 }
 

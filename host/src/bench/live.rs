@@ -32,7 +32,11 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     for pack in &packs {
         bytes += pack.compile()?.len();
     }
-    report.add("of which compiling to components, one after another", started.elapsed().as_secs_f64(), "s");
+    report.add(
+        "of which compiling to components, one after another",
+        started.elapsed().as_secs_f64(),
+        "s",
+    );
     let started = Instant::now();
     let ruleset = loader.load(&files(&yaml), [])?;
     report.add_with_goal("all of it", started.elapsed().as_secs_f64(), "s", "under 5 s");

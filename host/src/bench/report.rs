@@ -49,7 +49,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
         for figure in &self.figures {
-            let digits = if figure.value.abs() < 10.0 { 2 } else { usize::from(figure.value < 100.0) };
+            let digits =
+                if figure.value.abs() < 10.0 { 2 } else { usize::from(figure.value < 100.0) };
             write!(f, "  {:58} {:>12.digits$} {}", figure.name, figure.value, figure.unit)?;
             match &figure.goal {
                 Some(goal) => writeln!(f, "   (goal: {goal})")?,

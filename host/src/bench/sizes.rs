@@ -43,7 +43,8 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         }
         states.sort_unstable();
         profiles.sort_unstable();
-        let quantile = |sizes: &[usize], share: f64| sizes[((sizes.len() - 1) as f64 * share) as usize];
+        let quantile =
+            |sizes: &[usize], share: f64| sizes[((sizes.len() - 1) as f64 * share) as usize];
         report.add(format!("{name}: median"), quantile(&states, 0.5) as f64, "bytes");
         report.add(format!("{name}: p99"), quantile(&states, 0.99) as f64, "bytes");
         report.add(format!("{name}: sum"), states.iter().sum::<usize>() as f64 / 1e6, "MB");

@@ -35,10 +35,13 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
             .with_context(|| format!("cannot write `{}`", path.display()))?;
         let (audiences, bytes) = (module.audiences.len(), component.len());
         bar.suspend(|| match format {
-            Format::Text => writeln!(out, "{}: {audiences} audiences, {bytes} bytes", path.display()),
+            Format::Text => {
+                writeln!(out, "{}: {audiences} audiences, {bytes} bytes", path.display())
+            }
             Format::Json => {
                 let path = path.display().to_string();
-                let line = serde_json::json!({ "file": path, "audiences": audiences, "bytes": bytes });
+                let line =
+                    serde_json::json!({ "file": path, "audiences": audiences, "bytes": bytes });
                 writeln!(out, "{line}")
             }
         })?;

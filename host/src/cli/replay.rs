@@ -185,7 +185,7 @@ fn for_each_message(
     for path in &args.events {
         let mut messages = Messages::open(path)?;
         let unreadable = || format!("cannot read on in `{}`", path.display());
-        while let Some(next) = messages.next().with_context(unreadable)? {
+        while let Some(next) = messages.read().with_context(unreadable)? {
             let decoded = match next {
                 Ok(decoded) => decoded,
                 Err(line) => {

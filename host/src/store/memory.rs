@@ -151,7 +151,12 @@ impl Store for MemoryStore {
     fn users(&self, after: Option<&UserKey>, limit: usize) -> Result<Vec<UserKey>, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let tables = self.tables();
-        Ok(tables.users.range((from, Bound::Unbounded)).take(limit).map(|(k, _)| k.clone()).collect())
+        Ok(tables
+            .users
+            .range((from, Bound::Unbounded))
+            .take(limit)
+            .map(|(k, _)| k.clone())
+            .collect())
     }
 
     fn transitions(

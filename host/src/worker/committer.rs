@@ -22,11 +22,12 @@ pub(super) struct Committer {
 impl Committer {
     pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Committer> {
         let (jobs, taken) = mpsc::sync_channel::<Job>(0);
-        let thread = std::thread::Builder::new().name("muster-commit".to_string()).spawn(move || {
-            for job in taken {
-                commit(&shared, job);
-            }
-        })?;
+        let thread =
+            std::thread::Builder::new().name("muster-commit".to_string()).spawn(move || {
+                for job in taken {
+                    commit(&shared, job);
+                }
+            })?;
         Ok(Committer { jobs: Some(jobs), thread: Some(thread) })
     }
 

@@ -113,8 +113,7 @@ impl Turns {
     }
 
     fn set_rules(&mut self, workspace: Arc<str>, ruleset: &Ruleset) {
-        let rules =
-            WorkspaceRules { plan: ruleset.plan.clone(), instances: ruleset.instances() };
+        let rules = WorkspaceRules { plan: ruleset.plan.clone(), instances: ruleset.instances() };
         self.rules.insert(workspace, rules);
         self.reevaluating = Some(None);
     }
@@ -196,10 +195,13 @@ impl Turns {
                 metrics.messages.with_label_values(&[&key.workspace]).inc();
                 let events = message.events.len() as u64;
                 metrics.events.with_label_values(&[&key.workspace]).inc_by(events);
-                by_user.entry(key.clone()).or_insert_with(|| {
-                    order.push(key);
-                    Vec::new()
-                }).push(message);
+                by_user
+                    .entry(key.clone())
+                    .or_insert_with(|| {
+                        order.push(key);
+                        Vec::new()
+                    })
+                    .push(message);
             }
         }
         for key in order {
@@ -212,8 +214,7 @@ impl Turns {
     /// Evaluates users anew whom other rules evaluated last, a bounded number in a turn.
     fn reevaluate(&mut self) -> Result<(), StepError> {
         let Some(after) = self.reevaluating.take() else { return Ok(()) };
-        let users =
-            self.shared.store.users(after.as_ref(), self.settings.reevaluations_max)?;
+        let users = self.shared.store.users(after.as_ref(), self.settings.reevaluations_max)?;
         let Some(last) = users.last().cloned() else { return Ok(()) };
         for key in users {
             let Some(rules) = self.rules.get(&key.workspace) else { continue };
@@ -277,12 +278,14 @@ impl Turns {
         };
         store.expire_transitions(before(self.settings.transitions_retention_ms))?;
         let retained = self.settings.history_retention_ms;
-        let keep_from = |workspace: &str, event: &str| {
-            match self.rules.get(workspace).map(|rules| rules.plan.reach(event)) {
-                Some(Reach::Forever) => Time::MIN,
-                Some(Reach::Span(milliseconds)) => before(milliseconds.max(retained)),
-                None => before(retained),
-            }
+        let keep_from = |workspace: &str, event: &str| match self
+            .rules
+            .get(workspace)
+            .map(|rules| rules.plan.reach(event))
+        {
+            Some(Reach::Forever) => Time::MIN,
+            Some(Reach::Span(milliseconds)) => before(milliseconds.max(retained)),
+            None => before(retained),
         };
         let (_, cursor) = store.expire_history(self.expiring.take(), EXPIRE_ROWS, &keep_from)?;
         self.expiring = cursor;

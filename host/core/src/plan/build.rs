@@ -148,9 +148,12 @@ fn order_modules(modules: &[Module], audiences: &Places<'_>) -> Result<Vec<usize
     Ok(order)
 }
 
+/// What a series is: its kind, its selector and its value property.
+type SeriesContent = (SeriesKind, Arc<Selector>, Option<Arc<str>>);
+
 struct Builder {
     selectors: BTreeMap<Arc<Selector>, usize>,
-    series: BTreeMap<(SeriesKind, Arc<Selector>, Option<Arc<str>>), usize>,
+    series: BTreeMap<SeriesContent, usize>,
     features: BTreeMap<Feature, usize>,
     conditions: BTreeMap<Condition, usize>,
     /// The windows over each series.
