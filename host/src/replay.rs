@@ -109,6 +109,16 @@ impl<'a> Replay<'a> {
         self.step(key, &[message], clock, on_transition)
     }
 
+    /// Commits, and ends without firing a timer: a replay that goes on from the store says what
+    /// this one would have said.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn suspend(mut self) -> Result<Totals, StepError> {
+        self.commit()?;
+        Ok(self.totals)
+    }
+
     /// Fires the timers up to and including the end of the replay, or the clock, and commits.
     ///
     /// # Errors

@@ -78,12 +78,53 @@ fn replay(
     }
     let end = first + run.len() - 1;
     replay.finish(&mut |key, transition| told.push(tell(end, key, transition)))?;
+    outcome.memberships.push(all_memberships(store, ruleset)?);
+    Ok(())
+}
+
+/// Replays the timeline with the store closed and opened again after every message.
+///
+/// # Errors
+/// When the store cannot be opened, or fails.
+pub fn evaluate_stepwise(
+    ruleset: &Ruleset,
+    open: &dyn Fn() -> anyhow::Result<Box<dyn store::Store>>,
+    timeline: &[Entry],
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut untils = timeline.iter().filter_map(|entry| match entry {
+        Entry::End(until) => Some(*until),
+        Entry::Message(..) => None,
+    });
+    let mut until = untils.next().flatten();
+    for (at, entry) in timeline.iter().enumerate() {
+        let store = open()?;
+        let Outcome { transitions, memberships: members } = &mut outcome;
+        let mut tell = |key: &_, transition: &_| transitions.push(tell(at, key, transition));
+        let mut replay = Replay::new(ruleset, &*store, until, &mut tell)?;
+        match entry {
+            Entry::Message(key, message) => {
+                let (workspace, user) = (key.workspace.clone(), key.user.clone());
+                let key = store::UserKey { workspace, user };
+                replay.message(&key, message.clone(), &mut tell)?;
+                replay.suspend()?;
+            }
+            Entry::End(_) => {
+                replay.finish(&mut tell)?;
+                members.push(all_memberships(&*store, ruleset)?);
+                until = untils.next().flatten();
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+fn all_memberships(store: &dyn store::Store, ruleset: &Ruleset) -> anyhow::Result<Vec<Membership>> {
     let mut members = Vec::new();
     memberships(store, &ruleset.plan, &mut |key, audience, since| {
         members.push(Membership { user: user(key), audience: audience.clone(), since });
     })?;
-    outcome.memberships.push(members);
-    Ok(())
+    Ok(members)
 }
 
 fn tell(entry: usize, key: &store::UserKey, transition: &Transition) -> Told {

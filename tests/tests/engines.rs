@@ -2,7 +2,7 @@
 //! definitions and messages.
 
 use muster::ruleset::Ruleset;
-use muster::store::{EmbeddedStore, MemoryStore, StoreOptions};
+use muster::store::{EmbeddedStore, MemoryStore, Store, StoreOptions};
 use muster_core::{Engine, Settings};
 use muster_rules::{Source, check};
 use muster_tests::case::{Case, first_difference, read_all};
@@ -42,6 +42,26 @@ fn on_disk(ruleset: &Ruleset, timeline: &[Entry]) -> anyhow::Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let store = EmbeddedStore::open(&folder.path().join("store"), StoreOptions::default())?;
     subject::evaluate(ruleset, &store, timeline)
+}
+
+/// With the store closed and opened again after every message.
+fn on_disk_stepwise(ruleset: &Ruleset, timeline: &[Entry]) -> anyhow::Result<Outcome> {
+    let folder = tempfile::tempdir()?;
+    let open = || -> anyhow::Result<Box<dyn Store>> {
+        let path = folder.path().join("store");
+        Ok(Box::new(EmbeddedStore::open(&path, StoreOptions::default())?))
+    };
+    subject::evaluate_stepwise(ruleset, &open, timeline)
+}
+
+#[test]
+fn state_engine_says_what_cases_expect_with_a_restart_after_every_step() {
+    hold_cases(Engine::State, on_disk_stepwise);
+}
+
+#[test]
+fn scan_engine_says_what_cases_expect_with_a_restart_after_every_step() {
+    hold_cases(Engine::Scan, on_disk_stepwise);
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! Real data, straight through and with the store closed and opened again every 1,000 messages: the
+//! same transitions, byte for byte.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
+
+use muster::decode::decode;
+use muster::replay::Replay;
+use muster::ruleset::Ruleset;
+use muster::store::{EmbeddedStore, MemoryStore, Store, StoreOptions, UserKey};
+use muster::transitions::to_line;
+use muster_core::{Message, Settings, Transition};
+use muster_rules::Source;
+use muster_tests::dataset::Dataset;
+use muster_tests::subject;
+use std::path::Path;
+
+const MESSAGES_BETWEEN_RESTARTS: usize = 1_000;
+
+fn check(dataset: Dataset, rules: &str, transitions_min: usize) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(rules);
+    let text = std::fs::read_to_string(path).unwrap();
+    let source = Source { name: rules.into(), text };
+    let ruleset = subject::load(&[source], Settings::default()).unwrap();
+    let messages: Vec<(UserKey, Message)> = dataset
+        .messages()
+        .unwrap()
+        .iter()
+        .map(|json| {
+            let decoded = decode(json.as_bytes(), None).unwrap();
+            let key = UserKey { workspace: decoded.workspace, user: decoded.user };
+            (key, decoded.message.unwrap())
+        })
+        .collect();
+    let through = {
+        let store = MemoryStore::new();
+        replay(&ruleset, &store, &messages, true)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut restarted = Vec::new();
+    let mut pieces = messages.chunks(MESSAGES_BETWEEN_RESTARTS).peekable();
+    while let Some(piece) = pieces.next() {
+        let path = folder.path().join("store");
+        let store = EmbeddedStore::open(&path, StoreOptions::default()).unwrap();
+        restarted.extend(replay(&ruleset, &store, piece, pieces.peek().is_none()));
+    }
+    assert!(through.len() >= transitions_min, "only {} transitions", through.len());
+    assert_eq!(through.len(), restarted.len());
+    let differing = through.iter().zip(&restarted).find(|(one, other)| one != other);
+    assert!(differing.is_none(), "the first difference: {differing:#?}");
+}
+
+fn replay(
+    ruleset: &Ruleset,
+    store: &dyn Store,
+    messages: &[(UserKey, Message)],
+    is_last: bool,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut tell = |key: &UserKey, transition: &Transition| {
+        lines.push(String::from_utf8(to_line(key, transition)).unwrap());
+    };
+    let mut replay = Replay::new(ruleset, store, None, &mut tell).unwrap();
+    for (key, message) in messages {
+        replay.message(key, message.clone(), &mut tell).unwrap();
+    }
+    if is_last { replay.finish(&mut tell) } else { replay.suspend() }.unwrap();
+    lines
+}
+
+#[test]
+fn cdnow_says_the_same_with_restarts() {
+    check(Dataset::Cdnow, "cdnow.yaml", 400_000);
+}
+
+#[test]
+fn clickstream_says_the_same_with_restarts() {
+    check(Dataset::Clickstream, "clickstream.yaml", 15_000);
+}
