@@ -1,9 +1,9 @@
 """Compares the memberships of a replay with those that DuckDB computes from the raw data.
 
     cargo build --release -p muster -p muster-tests
-    python3 -m venv target/sql && target/sql/bin/pip install duckdb
-    target/sql/bin/python tests/sql/memberships.py cdnow
-    target/sql/bin/python tests/sql/memberships.py clickstream --replay "target/release/muster-naive"
+    python3 -m venv target/python && target/python/bin/pip install duckdb
+    target/python/bin/python tests/sql/memberships.py cdnow
+    target/python/bin/python tests/sql/memberships.py clickstream --replay "target/release/muster-naive"
 
 The queries are written by hand from the words of each audience and share nothing with Muster, nor
 does the reading of the data. Exits with 1 when one set of members differs.
