@@ -2,6 +2,8 @@
 
 mod embedded;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 pub use embedded::{EmbeddedStore, StoreOptions};
 pub use memory::MemoryStore;

@@ -1,0 +1,341 @@
+//! What every store must do.
+
+use super::{
+    Commit, EmbeddedStore, MemoryStore, Store, StoreError, StoreOptions, UserCommit, UserKey,
+};
+use muster_core::{Arrival, AudienceKey, Event, Time, Value};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Runs the check on every kind of store, the embedded one opened anew where the check says so.
+fn on_every_store(check: impl Fn(&mut dyn FnMut() -> Arc<dyn Store>)) {
+    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    check(&mut || memory.clone());
+    let folder = tempfile::tempdir().unwrap();
+    check(&mut || {
+        let options = StoreOptions { cache_bytes: 1 << 20 };
+        Arc::new(EmbeddedStore::open(&folder.path().join("store"), options).unwrap())
+    });
+}
+
+fn at(milliseconds: i64) -> Time {
+    Time::from_milliseconds(milliseconds).unwrap()
+}
+
+fn key(workspace: &str, user: &str) -> UserKey {
+    UserKey { workspace: workspace.into(), user: user.into() }
+}
+
+fn arrival(number: u64, name: &str, milliseconds: i64) -> Arrival {
+    let event = Event {
+        name: name.into(),
+        time: at(milliseconds),
+        id: None,
+        properties: vec![("n".into(), Value::Number((number as i64).into()))],
+        context: Arc::new(vec![("app".into(), Value::text("x"))]),
+    };
+    Arrival { number, event: Arc::new(event) }
+}
+
+fn user(key: UserKey) -> UserCommit {
+    UserCommit {
+        key,
+        state: Some(b"state".to_vec()),
+        profile: Some(b"profile".to_vec()),
+        due_before: None,
+        due: None,
+        history: Vec::new(),
+        members: Vec::new(),
+        transitions: Vec::new(),
+    }
+}
+
+fn commit(clock: i64, users: Vec<UserCommit>) -> Commit {
+    Commit { clock: at(clock), users, dead_letters: Vec::new(), audiences: Vec::new() }
+}
+
+#[test]
+fn a_user_is_what_was_committed_last() {
+    on_every_store(|open| {
+        let store = open();
+        assert_eq!(store.user(&key("w", "ann")).unwrap(), None);
+        assert_eq!(store.clock(), Time::EPOCH);
+        store.commit(commit(5, vec![user(key("w", "ann"))])).unwrap();
+        let only_state =
+            UserCommit { state: Some(b"new".to_vec()), profile: None, ..user(key("w", "ann")) };
+        store.commit(commit(7, vec![only_state])).unwrap();
+        drop(store);
+        let store = open();
+        let record = store.user(&key("w", "ann")).unwrap().unwrap();
+        assert_eq!(
+            (record.state.as_slice(), record.profile.as_slice()),
+            (&b"new"[..], &b"profile"[..])
+        );
+        assert_eq!(store.user(&key("w", "an")).unwrap(), None);
+        assert_eq!(store.user(&key("wa", "nn")).unwrap(), None);
+        assert_eq!(store.clock(), at(7));
+    });
+}
+
+#[test]
+fn history_is_read_by_name_and_time_in_the_order_of_arrival() {
+    on_every_store(|open| {
+        let store = open();
+        let ann = UserCommit {
+            history: vec![
+                arrival(1, "buy", 10_000_000),
+                arrival(2, "look", 10_000_000),
+                arrival(3, "buy", -5),
+                arrival(4, "buy", 10_000_000),
+                arrival(5, "buyer", 10_000_000),
+            ],
+            ..user(key("w", "ann"))
+        };
+        store.commit(commit(1, vec![ann, user(key("w", "anna"))])).unwrap();
+        let later =
+            UserCommit { history: vec![arrival(6, "buy", 10_000_001)], ..user(key("w", "ann")) };
+        store.commit(commit(2, vec![later])).unwrap();
+        drop(store);
+        let store = open();
+        let numbers = |event: Option<&str>, from: i64, to: i64| -> Vec<u64> {
+            let found = store.history(&key("w", "ann"), event, at(from), at(to)).unwrap();
+            found.iter().map(|arrival| arrival.number).collect()
+        };
+        assert_eq!(numbers(Some("buy"), -10, 20_000_000), [3, 1, 4, 6]);
+        assert_eq!(numbers(None, -10, 20_000_000), [3, 1, 2, 4, 5, 6]);
+        assert_eq!(numbers(Some("buy"), 10_000_000, 10_000_000), [1, 4]);
+        assert_eq!(numbers(Some("buy"), 10_000_001, 10_000_000), [] as [u64; 0]);
+        assert_eq!(numbers(Some("bu"), -10, 20_000_000), [] as [u64; 0]);
+        let found = store.history(&key("w", "ann"), Some("look"), Time::MIN, Time::MAX).unwrap();
+        assert_eq!(found, [arrival(2, "look", 10_000_000)]);
+        assert!(store.history(&key("w", "anna"), None, Time::MIN, Time::MAX).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn timers_are_due_in_the_order_of_instant_workspace_and_user() {
+    on_every_store(|open| {
+        let store = open();
+        let timed =
+            |name: &str, due: i64| UserCommit { due: Some(at(due)), ..user(key("w", name)) };
+        store
+            .commit(commit(1, vec![timed("c", 20), timed("b", 10), timed("a", 20), timed("d", -1)]))
+            .unwrap();
+        let due = |store: &dyn Store, until: i64| -> Vec<(i64, String)> {
+            let due = store.due(at(until), 100).unwrap();
+            due.into_iter().map(|(at, key)| (at.milliseconds(), key.user.to_string())).collect()
+        };
+        let expected: Vec<(i64, String)> = vec![(-1, "d".into()), (10, "b".into())];
+        assert_eq!(due(&*store, 20), expected);
+        let all = [(-1, "d"), (10, "b"), (20, "a"), (20, "c")].map(|(at, u)| (at, u.to_string()));
+        assert_eq!(due(&*store, 21), all);
+        assert_eq!(store.due(at(21), 1).unwrap().len(), 1);
+        let moved =
+            UserCommit { due_before: Some(at(10)), due: Some(at(5)), ..user(key("w", "b")) };
+        let gone = UserCommit { due_before: Some(at(-1)), due: None, ..user(key("w", "d")) };
+        store.commit(commit(2, vec![moved, gone])).unwrap();
+        let expected: Vec<(i64, String)> = vec![(5, "b".into())];
+        assert_eq!(due(&*store, 6), expected);
+        assert_eq!(due(&*store, 5), []);
+        drop(store);
+        assert_eq!(due(&*open(), 6), expected);
+        // One that is due earlier than what was looked at before is found all the same.
+        let store = open();
+        assert_eq!(due(&*store, 5), []);
+        store.commit(commit(3, vec![timed("e", 1)])).unwrap();
+        assert_eq!(due(&*store, 5), [(1, "e".to_string())]);
+    });
+}
+
+#[test]
+fn members_are_paged_by_user() {
+    on_every_store(|open| {
+        let store = open();
+        let (vip, new) = (AudienceKey::of("vip"), AudienceKey::of("new"));
+        let member = |name: &str, since: i64| UserCommit {
+            members: vec![(vip, Some(at(since)))],
+            ..user(key("w", name))
+        };
+        let mut both = member("b", 2);
+        both.members.push((new, Some(at(9))));
+        store.commit(commit(1, vec![member("c", 3), both, member("a", 1)])).unwrap();
+        let left = UserCommit { members: vec![(vip, None)], ..user(key("w", "b")) };
+        store.commit(commit(2, vec![left])).unwrap();
+        let page = |after: Option<&str>, limit: usize| -> Vec<(String, i64)> {
+            let found = store.members("w", vip, after, limit).unwrap();
+            found
+                .into_iter()
+                .map(|(user, since)| (user.to_string(), since.milliseconds()))
+                .collect()
+        };
+        assert_eq!(page(None, 10), [("a".to_string(), 1), ("c".to_string(), 3)]);
+        assert_eq!(page(None, 1), [("a".to_string(), 1)]);
+        assert_eq!(page(Some("a"), 10), [("c".to_string(), 3)]);
+        assert_eq!(store.members("w", new, None, 10).unwrap().len(), 1);
+        assert!(store.members("v", vip, None, 10).unwrap().is_empty());
+        let users: Vec<UserKey> = store.users(None, 10).unwrap();
+        assert_eq!(users, [key("w", "a"), key("w", "b"), key("w", "c")]);
+        assert_eq!(store.users(Some(&key("w", "a")), 1).unwrap(), [key("w", "b")]);
+    });
+}
+
+#[test]
+fn transitions_are_read_from_a_cursor_until_they_expire() {
+    on_every_store(|open| {
+        let store = open();
+        let told = |workspace: &str, lines: &[&str]| UserCommit {
+            transitions: lines.iter().map(|line| line.as_bytes().to_vec()).collect(),
+            ..user(key(workspace, "ann"))
+        };
+        store.commit(commit(10, vec![told("w", &["1", "2"]), told("v", &["other"])])).unwrap();
+        store.commit(commit(20, vec![told("w", &["3"])])).unwrap();
+        drop(store);
+        let store = open();
+        let read = |after: u64, limit: usize| -> Vec<(u64, String)> {
+            let found = store.transitions("w", after, limit).unwrap();
+            found.into_iter().map(|(at, line)| (at, String::from_utf8(line).unwrap())).collect()
+        };
+        let lines = [(1, "1"), (2, "2"), (3, "3")].map(|(at, line)| (at, line.to_string()));
+        assert_eq!(read(0, 10), lines);
+        assert_eq!(read(1, 1), lines[1..2]);
+        assert_eq!(read(3, 10), []);
+        assert_eq!(read(99, 10), []);
+        assert_eq!((store.cursor("w").unwrap(), store.cursor("nobody").unwrap()), (3, 0));
+        assert_eq!(store.expire_transitions(at(20)).unwrap(), 3);
+        assert_eq!(store.expire_transitions(at(20)).unwrap(), 0);
+        let expired = store.transitions("w", 1, 10).unwrap_err();
+        assert!(matches!(expired, StoreError::CursorExpired { oldest: 2 }), "{expired}");
+        assert_eq!(read(2, 10), lines[2..]);
+        drop(store);
+        let store = open();
+        assert!(store.transitions("w", 0, 10).is_err());
+        store.commit(commit(30, vec![told("w", &["4"])])).unwrap();
+        assert_eq!(store.transitions("w", 3, 10).unwrap(), [(4, b"4".to_vec())]);
+    });
+}
+
+#[test]
+fn history_expires_by_workspace_and_name() {
+    on_every_store(|open| {
+        let store = open();
+        const HOUR: i64 = 3_600_000;
+        let old = UserCommit {
+            history: vec![arrival(1, "buy", 0), arrival(2, "look", 0), arrival(3, "buy", 9 * HOUR)],
+            ..user(key("w", "ann"))
+        };
+        store.commit(commit(1, vec![old])).unwrap();
+        let keep_from =
+            |_: &str, event: &str| if event == "buy" { at(5 * HOUR) } else { Time::MIN };
+        let (mut deleted, mut cursor) = (0, None);
+        loop {
+            let (some, next) = store.expire_history(cursor, 1, &keep_from).unwrap();
+            deleted += some;
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(deleted, 1);
+        let left = store.history(&key("w", "ann"), None, Time::MIN, Time::MAX).unwrap();
+        assert_eq!(left.iter().map(|arrival| arrival.number).collect::<Vec<_>>(), [2, 3]);
+    });
+}
+
+#[test]
+fn dead_letters_are_bounded_and_audiences_remembered() {
+    on_every_store(|open| {
+        let store = open();
+        for turn in 0..11 {
+            let letters = (0..1_000).map(|at| format!("{turn} {at}").into_bytes()).collect();
+            let audiences = vec![(AudienceKey::of("vip"), "vip".into())];
+            store
+                .commit(Commit { dead_letters: letters, audiences, ..commit(turn, vec![]) })
+                .unwrap();
+        }
+        drop(store);
+        let store = open();
+        let letters = store.dead_letters(0, 20_000).unwrap();
+        assert_eq!(letters.len(), 10_000);
+        assert_eq!(letters[0], (1_001, b"1 0".to_vec()));
+        assert_eq!(store.dead_letters(10_999, 5).unwrap(), [(11_000, b"10 999".to_vec())]);
+        assert_eq!(store.audience_ids().unwrap(), [(AudienceKey::of("vip"), "vip".into())]);
+    });
+}
+
+fn commits() -> impl Strategy<Value = Vec<Commit>> {
+    let name = || proptest::sample::select(vec!["a", "b", "ab", "é"]);
+    let due = proptest::option::of(0i64..50);
+    let event = (name(), 0i64..20);
+    let member = (name(), proptest::option::of(0i64..9));
+    let one = (
+        name(),
+        due,
+        proptest::collection::vec(event, 0..4),
+        proptest::collection::vec(member, 0..3),
+    );
+    proptest::collection::vec((0i64..5, one), 1..30).prop_map(|all| {
+        let (mut clock, mut number) = (0, 0);
+        let mut dues = std::collections::BTreeMap::new();
+        all.into_iter()
+            .map(|(pause, (who, due, events, members))| {
+                clock += pause;
+                let due = due.map(at);
+                let due_before = dues.insert(who, due).flatten();
+                let history = events.into_iter().map(|(name, time)| {
+                    number += 1;
+                    arrival(number, name, time * 1_000_000)
+                });
+                let history = history.collect();
+                let members: std::collections::BTreeMap<_, _> = members
+                    .into_iter()
+                    .map(|(audience, since)| (AudienceKey::of(audience), since.map(at)))
+                    .collect();
+                let transitions = vec![format!("{number}").into_bytes()];
+                let members = members.into_iter().collect();
+                let user = UserCommit {
+                    due_before,
+                    due,
+                    history,
+                    members,
+                    transitions,
+                    ..user(key("w", who))
+                };
+                commit(clock, vec![user])
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_embedded_store_reads_as_the_one_in_memory(commits in commits(), until in 0i64..60) {
+        let memory = MemoryStore::new();
+        let folder = tempfile::tempdir().unwrap();
+        let open = || EmbeddedStore::open(&folder.path().join("store"), StoreOptions { cache_bytes: 1 << 20 }).unwrap();
+        let mut embedded = open();
+        for (turn, commit) in commits.into_iter().enumerate() {
+            memory.commit(commit.clone()).unwrap();
+            embedded.commit(commit).unwrap();
+            prop_assert_eq!(memory.due(at(until), 9).unwrap(), embedded.due(at(until), 9).unwrap());
+            if turn % 10 == 9 {
+                drop(embedded);
+                embedded = open();
+            }
+        }
+        prop_assert_eq!(memory.due(at(99), 99).unwrap(), embedded.due(at(99), 99).unwrap());
+        prop_assert_eq!(memory.transitions("w", 0, 99).unwrap(), embedded.transitions("w", 0, 99).unwrap());
+        prop_assert_eq!(memory.users(None, 99).unwrap(), embedded.users(None, 99).unwrap());
+        for who in ["a", "b", "ab", "é"] {
+            let user = key("w", who);
+            prop_assert_eq!(memory.user(&user).unwrap(), embedded.user(&user).unwrap());
+            for event in [None, Some("a"), Some("b")] {
+                let read = |store: &dyn Store| store.history(&user, event, at(3_000_000), at(15_000_000)).unwrap();
+                prop_assert_eq!(read(&memory), read(&embedded));
+            }
+            let audience = AudienceKey::of(who);
+            prop_assert_eq!(memory.members("w", audience, None, 9).unwrap(), embedded.members("w", audience, None, 9).unwrap());
+        }
+    }
+}
