@@ -216,7 +216,7 @@ pub fn memberships(
             let named = profile
                 .memberships
                 .iter()
-                .filter_map(|(audience, since)| Some((plan.audience_id(*audience)?, *since)));
+                .filter_map(|(audience, since)| Some((plan.audience_id(audience)?, since)));
             let mut members: Vec<(&Arc<str>, Time)> = named.collect();
             members.sort();
             members.into_iter().for_each(|(audience, since)| on_membership(key, audience, since));

@@ -59,8 +59,8 @@ pub(crate) struct Intervals<T>(pub(crate) Vec<Interval<T>>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edges {
     windows: Vec<Window>,
-    /// How far behind the clock the farthest moving edge runs, in milliseconds.
-    reach_ms: i64,
+    /// How far behind the clock each moving edge runs, in milliseconds, sorted.
+    lengths_ms: Vec<i64>,
     /// The bounds of fixed windows, sorted.
     cuts: Vec<Time>,
 }
@@ -72,6 +72,8 @@ pub(crate) struct Room {
     pub(crate) intervals: usize,
     /// The newest ones, which are not merged, beside them.
     pub(crate) newest: usize,
+    /// Those that an edge is about to cross, which are merged last, beside them.
+    pub(crate) crossing: usize,
 }
 
 impl Total for Counted {
@@ -127,12 +129,14 @@ impl Edges {
         windows.sort();
         windows.dedup();
         let moving = windows.iter().flat_map(|window| [window.within, window.older_than]).flatten();
-        let reach_ms = moving.map(|span| span.milliseconds()).max().unwrap_or(0);
+        let mut lengths_ms: Vec<i64> = moving.map(|span| span.milliseconds()).collect();
+        lengths_ms.sort_unstable();
+        lengths_ms.dedup();
         let mut cuts: Vec<Time> =
             windows.iter().flat_map(|window| [window.from, window.to]).flatten().collect();
         cuts.sort();
         cuts.dedup();
-        Edges { windows, reach_ms, cuts }
+        Edges { windows, lengths_ms, cuts }
     }
 
     /// Whether some window sees, at `now` or later, an event of that time.
@@ -151,12 +155,23 @@ impl Edges {
     /// How far back the windows look.
     pub(crate) fn reach(&self) -> Reach {
         let forever = |window: &Window| window.within.is_none();
-        if self.windows.iter().any(forever) { Reach::Forever } else { Reach::Span(self.reach_ms) }
+        if self.windows.iter().any(forever) { Reach::Forever } else { Reach::Span(self.reach_ms()) }
+    }
+
+    /// How far behind the clock the farthest moving edge runs, in milliseconds.
+    fn reach_ms(&self) -> i64 {
+        self.lengths_ms.last().copied().unwrap_or(0)
     }
 
     /// Whether no edge will ever again lie between the two instants.
     fn spare(&self, first: Time, last: Time, now: Time) -> bool {
-        last.milliseconds() <= now.milliseconds() - self.reach_ms && !self.cut(first, last)
+        last.milliseconds() <= now.milliseconds() - self.reach_ms() && !self.cut(first, last)
+    }
+
+    /// Whether a moving edge will pass the instant within that many milliseconds.
+    fn nears(&self, time: Time, now: Time, ahead_ms: i64) -> bool {
+        let age = now.milliseconds() - time.milliseconds();
+        self.lengths_ms.iter().any(|length| (0..=ahead_ms).contains(&(length - age)))
     }
 
     fn cut(&self, first: Time, last: Time) -> bool {
@@ -190,21 +205,34 @@ impl<T: Total> Intervals<T> {
     }
 
     /// Drops what no window will see again, and merges neighbours until they fit: first those that
-    /// no edge will ever part, then the lightest.
+    /// no edge will ever part, then the lightest, and last those that an edge is about to cross.
     ///
     /// Merging the lightest neighbours keeps every interval near N/B events (N events, B
-    /// intervals), so that a straddled interval costs few rows of history wherever it lies.
+    /// intervals), so that a straddled interval costs few rows of history wherever it lies. When its
+    /// events are read they take its place, and stay until the edge has passed: a crossing is read
+    /// once, and not once an event.
     pub(crate) fn compact(&mut self, edges: &Edges, room: Room, now: Time) {
         let horizon = edges.horizon(now);
         self.0.retain(|interval| interval.last >= horizon);
         self.merge_spare(edges, now);
-        while self.0.len() > room.intervals + room.newest {
-            let mergeable = self.0.len() - room.newest;
-            let weight = |at: usize| {
-                let (one, next) = (&self.0[at], &self.0[at + 1]);
-                (edges.cut(one.first, next.last), one.count + next.count)
+        let excess = self.0.len().saturating_sub(room.intervals + room.newest);
+        if excess == 0 {
+            return;
+        }
+        let (oldest, newest) = (&self.0[0], &self.0[self.0.len() - 1]);
+        let covered = newest.last.milliseconds() - oldest.first.milliseconds();
+        let ahead_ms = covered / (room.intervals as i64);
+        let crossed = self.0.iter().filter(|one| edges.nears(one.first, now, ahead_ms)).count();
+        for _ in crossed.min(room.crossing)..excess {
+            let mergeable = self.0.len().saturating_sub(room.newest);
+            let weight = |at: &usize| {
+                let (one, next) = (&self.0[*at], &self.0[*at + 1]);
+                let crossing = edges.nears(one.first, now, ahead_ms);
+                (crossing || edges.cut(one.first, next.last), one.count + next.count)
             };
-            let Some(lightest) = (0..mergeable - 1).min_by_key(|at| weight(*at)) else { return };
+            let Some(lightest) = (0..mergeable.saturating_sub(1)).min_by_key(weight) else {
+                return;
+            };
             let next = self.0.remove(lightest + 1);
             self.0[lightest].append(&next);
         }

@@ -27,7 +27,7 @@ pub use event::{Arrival, Event, Fields, Message};
 pub use feature::{Aggregate, Condition, Feature, Selector};
 pub use module::{Audience, AudienceKey, Module};
 pub use plan::{AudienceInfo, Engine, Plan, PlanError, PlanSizes, Reach, Settings};
-pub use profile::Profile;
+pub use profile::{Memberships, Profile};
 pub use step::{Input, Outcome, Report, Request, Step, step};
 pub use time::{Span, Time};
 pub use transition::{Cause, Change, Transition, transition_id};

@@ -15,7 +15,50 @@ pub struct Profile {
     /// Identities by kind.
     pub identities: BTreeMap<Arc<str>, Arc<str>>,
     /// The audiences that the user is in, and since when.
-    pub memberships: BTreeMap<AudienceKey, Time>,
+    pub memberships: Memberships,
+}
+
+/// Audiences and since when a user is in them. Kept as a sorted list, since it is read and written
+/// whole far more often than it changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memberships(Vec<(AudienceKey, Time)>);
+
+impl Memberships {
+    /// Since when the user is in the audience, if she is.
+    pub fn since(&self, audience: AudienceKey) -> Option<Time> {
+        self.find(audience).ok().map(|at| self.0[at].1)
+    }
+
+    /// The audiences and since when, by key.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (AudienceKey, Time)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Sets since when the user is in the audience, if she is. Gives what it was.
+    pub(crate) fn set(&mut self, audience: AudienceKey, since: Option<Time>) -> Option<Time> {
+        match (self.find(audience), since) {
+            (Ok(at), Some(since)) => Some(std::mem::replace(&mut self.0[at].1, since)),
+            (Ok(at), None) => Some(self.0.remove(at).1),
+            (Err(at), Some(since)) => {
+                self.0.insert(at, (audience, since));
+                None
+            }
+            (Err(_), None) => None,
+        }
+    }
+
+    fn find(&self, audience: AudienceKey) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&audience, |(key, _)| *key)
+    }
+}
+
+impl FromIterator<(AudienceKey, Time)> for Memberships {
+    fn from_iter<I: IntoIterator<Item = (AudienceKey, Time)>>(memberships: I) -> Memberships {
+        let mut list: Vec<(AudienceKey, Time)> = memberships.into_iter().collect();
+        list.sort_unstable();
+        list.dedup_by_key(|(key, _)| *key);
+        Memberships(list)
+    }
 }
 
 const FORMAT: u8 = 1;
@@ -34,9 +77,9 @@ impl Profile {
             put_text(&mut out, kind);
             put_text(&mut out, identity);
         }
-        put_unsigned(&mut out, self.memberships.len() as u64);
+        put_unsigned(&mut out, self.memberships.0.len() as u64);
         let mut before = 0;
-        for (audience, since) in &self.memberships {
+        for (audience, since) in self.memberships.iter() {
             out.extend_from_slice(&audience.bits().to_le_bytes());
             put_signed(&mut out, since.milliseconds() - before);
             before = since.milliseconds();
@@ -61,12 +104,18 @@ impl Profile {
             profile.identities.insert(reader.text()?.into(), reader.text()?.into());
         }
         let mut before = 0;
-        for _ in 0..reader.length()? {
+        let length = reader.length()?;
+        let mut memberships = Vec::with_capacity(length);
+        for _ in 0..length {
             let bits = reader.bytes(8)?.try_into().map_err(|_| Damaged)?;
             let since = reader.time_after(before)?;
-            profile.memberships.insert(AudienceKey::from_bits(u64::from_le_bytes(bits)), since);
+            memberships.push((AudienceKey::from_bits(u64::from_le_bytes(bits)), since));
             before = since.milliseconds();
         }
+        if !memberships.is_sorted_by(|(one, _), (next, _)| one < next) {
+            return Err(Damaged);
+        }
+        profile.memberships = Memberships(memberships);
         if reader.is_empty() { Ok(profile) } else { Err(Damaged) }
     }
 }

@@ -244,14 +244,17 @@ fn fading_change<T: Measured>(
     }
     let Some(within) = window.within else { return Some(None) };
     let visible = intervals.partition_point(|interval| interval.last + within <= now);
-    let mut suffixes = vec![Tally::default(); intervals.len() - visible + 1];
-    for at in (visible..intervals.len()).rev() {
-        suffixes[at - visible] = suffixes[at - visible + 1].with(&intervals[at]);
+    let visible = &intervals[visible..];
+    // What is inside when all up to an interval are gone.
+    let mut rests = vec![Tally::<T::Sum>::default(); visible.len()];
+    for at in (1..visible.len()).rev() {
+        rests[at - 1] = rests[at];
+        rests[at - 1].add(&visible[at]);
     }
-    for (at, interval) in intervals.iter().enumerate().skip(visible) {
-        let rest = &suffixes[at - visible + 1];
+    for (interval, rest) in visible.iter().zip(&rests) {
         if interval.first < interval.last && interval.first + within > now {
-            let straddled = rest.with_part(interval, 1);
+            let mut straddled = *rest;
+            straddled.add_part(interval, 1);
             if !same(&straddled.answer(aggregate)) {
                 return Some(Some(interval.first + within));
             }

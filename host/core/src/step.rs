@@ -226,10 +226,7 @@ impl<'a> Session<'a> {
         at: Time,
         cause: Cause,
     ) {
-        match change {
-            Change::Entered => self.profile.memberships.insert(key, at),
-            Change::Left => self.profile.memberships.remove(&key),
-        };
+        self.profile.memberships.set(key, (change == Change::Entered).then_some(at));
         self.members.insert(key, (change == Change::Entered).then_some(at));
         self.profile_changed = true;
         self.user.transitions += 1;

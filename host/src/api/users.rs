@@ -74,8 +74,8 @@ async fn find(
 
 fn memberships(plan: &Plan, profile: &Profile) -> Vec<Membership> {
     let named = profile.memberships.iter().filter_map(|(key, since)| {
-        let audience = plan.audience_id(*key)?.clone();
-        Some(Membership { audience, since: format_time(*since) })
+        let audience = plan.audience_id(key)?.clone();
+        Some(Membership { audience, since: format_time(since) })
     });
     let mut memberships: Vec<Membership> = named.collect();
     memberships.sort_by(|one, other| one.audience.cmp(&other.audience));

@@ -19,6 +19,8 @@ use std::sync::Arc;
 /// into the intervals, and as many as its greatest threshold needs, up to the most.
 const NEWEST_LEAST: usize = 8;
 const NEWEST_MOST: usize = 48;
+/// Events kept apart while an edge crosses them: those of a few straddled intervals.
+const CROSSING_MOST: usize = 48;
 /// The different values that a series keeps, likewise.
 const VALUES_LEAST: usize = 32;
 const VALUES_MOST: usize = 1024;
@@ -323,7 +325,10 @@ impl Builder {
             selector: self.plan.selectors[selector_at].selector.clone(),
             of: of.clone(),
             edges: Edges::default(),
-            room: SeriesRoom { intervals: Room { intervals: 0, newest: 0 }, values: 0 },
+            room: SeriesRoom {
+                intervals: Room { intervals: 0, newest: 0, crossing: 0 },
+                values: 0,
+            },
             features: Vec::new(),
         });
         self.windows.push(Vec::new());
@@ -357,6 +362,7 @@ impl Builder {
                 intervals: Room {
                     intervals: self.plan.settings.intervals,
                     newest: greatest.clamp(NEWEST_LEAST, NEWEST_MOST),
+                    crossing: CROSSING_MOST,
                 },
                 values: greatest.clamp(VALUES_LEAST, VALUES_MOST),
             };

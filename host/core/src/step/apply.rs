@@ -81,9 +81,9 @@ impl Session<'_> {
 
     /// The user leaves the audiences that no module defines any more.
     fn leave_removed(&mut self, now: Time) {
-        let memberships = self.profile.memberships.keys();
+        let memberships = self.profile.memberships.iter();
         let mut gone: Vec<_> = memberships
-            .filter_map(|key| Some((self.plan.removed.get(key)?.clone(), *key)))
+            .filter_map(|(key, _)| Some((self.plan.removed.get(&key)?.clone(), key)))
             .collect();
         gone.sort();
         for (id, key) in gone {

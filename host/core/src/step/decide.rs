@@ -37,7 +37,7 @@ impl Session<'_> {
         while let Some((module, asked)) = pending.pop_first() {
             for (audience, is_in) in self.ask(module, asked, findings, at)? {
                 let plan = &plan.audiences[audience];
-                if is_in == self.profile.memberships.contains_key(&plan.key) {
+                if is_in == self.profile.memberships.since(plan.key).is_some() {
                     continue;
                 }
                 // Later modules see the change at once; transitions are noted when all is decided.
@@ -54,7 +54,7 @@ impl Session<'_> {
         if !self.known {
             let members = std::mem::take(&mut self.profile.memberships);
             let index = |key| plan.audience_by_key.get(&key).map(|at| (*at, Change::Entered));
-            return Ok(members.into_keys().filter_map(index).collect());
+            return Ok(members.iter().filter_map(|(key, _)| index(key)).collect());
         }
         for (audience, since) in &flipped {
             self.set_member(*audience, *since);
@@ -68,11 +68,7 @@ impl Session<'_> {
 
     /// Sets since when the user is a member, if she is. Gives what it was.
     fn set_member(&mut self, audience: usize, since: Option<Time>) -> Option<Time> {
-        let key = self.plan.audiences[audience].key;
-        match since {
-            Some(since) => self.profile.memberships.insert(key, since),
-            None => self.profile.memberships.remove(&key),
-        }
+        self.profile.memberships.set(self.plan.audiences[audience].key, since)
     }
 
     /// The module's decisions; none when it failed, or while history is needed.
@@ -132,7 +128,9 @@ impl Session<'_> {
             }
             Err(error) => {
                 if !self.known {
-                    self.profile.memberships.retain(|key, _| !keys.contains(key));
+                    for key in &keys {
+                        self.profile.memberships.set(*key, None);
+                    }
                 }
                 self.user.marked.extend(keys);
                 let failed = asked.iter().map(|a| plan.audiences[*a].id.clone());

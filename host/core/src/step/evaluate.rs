@@ -105,7 +105,7 @@ impl Session<'_> {
             // Memberships change while an evaluation goes on.
             ConditionKind::Member(audience) => {
                 let key = plan.audiences[*audience].key;
-                return Ok(self.profile.memberships.contains_key(&key));
+                return Ok(self.profile.memberships.since(key).is_some());
             }
             ConditionKind::Compare { feature, comparison } => {
                 match &plan.features[*feature].origin {

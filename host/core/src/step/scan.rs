@@ -33,13 +33,10 @@ impl Session<'_> {
             let decisions = self.scan_module(module, &mut truths, &history, at);
             for (audience, is_in) in decisions {
                 let key = self.plan.audiences[audience].key;
-                if is_in == before.contains_key(&key) {
+                if is_in == before.since(key).is_some() {
                     continue;
                 }
-                match is_in {
-                    true => self.profile.memberships.insert(key, at),
-                    false => self.profile.memberships.remove(&key),
-                };
+                self.profile.memberships.set(key, is_in.then_some(at));
                 let change = if is_in { Change::Entered } else { Change::Left };
                 changes.push((audience, change));
             }
@@ -61,7 +58,7 @@ impl Session<'_> {
         let members = &self.profile.memberships;
         for (truth, condition) in truths.iter_mut().zip(&plan.conditions) {
             if let ConditionKind::Member(audience) = condition.kind {
-                *truth = members.contains_key(&plan.audiences[audience].key);
+                *truth = members.since(plan.audiences[audience].key).is_some();
             }
         }
         let numbered = plan.audiences.iter().enumerate();

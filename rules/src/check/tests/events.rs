@@ -13,9 +13,9 @@ fn events() {
     check_rule(
         "{ event: e, of: amount, context: [] }",
         &expect![[r#"
-        f.yaml:3:22: unknown key `of`; write it inside the aggregate, as in `sum: { of: amount, gte: 10 }`
-        f.yaml:3:43: `context` is a list, not a mapping; write a name and a comparison, as in `{ country: US }`
-    "#]],
+            f.yaml:3:22: `of` stands without an aggregate; write what is aggregated, as in `sum: { gte: 10 }, of: amount`
+            f.yaml:3:43: `context` is a list, not a mapping; write a name and a comparison, as in `{ country: US }`
+        "#]],
     );
     check_rule(
         "{ event: '', count: { of: a, gte: 1 } }",
@@ -33,20 +33,20 @@ fn events() {
     check_rule(
         "{ event: e, sum: 3 }",
         &expect![[r#"
-        f.yaml:3:27: `sum` is the number `3`, and names no property; write `sum: { of: amount, gte: 10 }`
-    "#]],
+            f.yaml:3:27: `sum` is the number `3` and has no `of`; write `sum: { gte: 10 }, of: amount`
+        "#]],
     );
     check_rule(
         "{ event: e, sum: { gte: 3 } }",
         &expect![[r#"
-        f.yaml:3:27: `sum` has no key `of`; write `sum: { of: amount, gte: 10 }`
-    "#]],
+            f.yaml:3:27: `sum` has no `of`; write `sum: { gte: 10 }, of: amount`
+        "#]],
     );
     check_rule(
         "{ event: e, avg: { of: amount } }",
         &expect![[r#"
-        f.yaml:3:27: comparison of `avg` is empty; write `avg: { of: amount, gte: 10 }`
-    "#]],
+            f.yaml:3:27: comparison of `avg` is empty; write `avg: { gte: 10 }, of: amount`
+        "#]],
     );
 }
 
