@@ -100,8 +100,23 @@ struct Page {
 }
 
 impl Page {
+    /// The user that the page before ended with.
+    fn user_after(&self) -> Result<Option<&str>, Failure> {
+        check_user(self.after.as_deref())
+    }
+
     fn limit(&self) -> usize {
         self.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+    }
+}
+
+/// A user's id as part of a cursor: whatever could be one.
+fn check_user(user: Option<&str>) -> Result<Option<&str>, Failure> {
+    match user {
+        Some(user) if user.contains('\0') => {
+            Err(Failure::bad_request("`after` holds a NUL, which no user's id does"))
+        }
+        user => Ok(user),
     }
 }
 

@@ -10,6 +10,7 @@ use muster_tests::generate::{UNITS, Unit, definitions, hot_user, timeline};
 use muster_tests::timeline::{Entry, IdLimits, Outcome};
 use muster_tests::{naive, subject};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use std::path::Path;
 
 const LIMITS: IdLimits = IdLimits { horizon_ms: 40, count: 6 };
@@ -102,16 +103,30 @@ fn hold(yaml: &str, timeline: &[Entry], engine: Engine, intervals: usize) {
     assert_eq!(expected, found, "{yaml}");
 }
 
+/// How many audiences are compared at how many instants, at the least.
+const TRIPLES_MIN: usize = 100_000;
+
+#[test]
+fn state_engine_says_what_the_naive_evaluator_says() {
+    let mut triples = 0;
+    while triples < TRIPLES_MIN {
+        let config =
+            ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() };
+        let drawn = unit().prop_flat_map(|unit| (definitions(unit), timeline(unit)));
+        let compared = std::cell::Cell::new(0);
+        let run =
+            TestRunner::new(config).run(&(drawn, 1usize..5), |((yaml, timeline), intervals)| {
+                hold(&yaml, &timeline, Engine::State, intervals);
+                compared.set(compared.get() + yaml.matches("- id:").count() * timeline.len());
+                Ok(())
+            });
+        run.unwrap();
+        triples += compared.get();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn state_engine_says_what_the_naive_evaluator_says(
-        (yaml, timeline) in unit().prop_flat_map(|unit| (definitions(unit), timeline(unit))),
-        intervals in 1usize..5,
-    ) {
-        hold(&yaml, &timeline, Engine::State, intervals);
-    }
 
     #[test]
     fn scan_engine_says_what_the_naive_evaluator_says(

@@ -2,6 +2,7 @@
 
 use crate::comparison::Comparison;
 use crate::decimal::Decimal;
+use crate::feature::Aggregate;
 use crate::value::Value;
 use std::cmp::Ordering;
 
@@ -65,6 +66,9 @@ impl PartialEq for Quantity {
 impl PartialOrd for Quantity {
     /// Whole parts first, so that cross-multiplying is left to remainders and cannot overflow.
     fn partial_cmp(&self, other: &Quantity) -> Option<Ordering> {
+        if self.over == other.over {
+            return Some(self.billionths.cmp(&other.billionths));
+        }
         let whole = |quantity: &Quantity| quantity.billionths.div_euclid(quantity.over);
         let rest = |quantity: &Quantity| quantity.billionths.rem_euclid(quantity.over);
         let by_rest = || (rest(self) * other.over).cmp(&(rest(other) * self.over));
@@ -75,6 +79,14 @@ impl PartialOrd for Quantity {
 impl Answer {
     pub(crate) fn exactly(quantity: Quantity) -> Answer {
         Answer::Number { low: quantity, high: quantity, nothing: false }
+    }
+
+    /// What an aggregate of nothing is worth.
+    pub(crate) fn of_nothing(aggregate: Aggregate) -> Answer {
+        match aggregate {
+            Aggregate::Count | Aggregate::Distinct => Answer::exactly(Quantity::count(0)),
+            _ => Answer::Nothing,
+        }
     }
 
     /// Whether only one value is possible.

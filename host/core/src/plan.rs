@@ -169,6 +169,8 @@ pub(crate) struct FeaturePlan {
     /// The numbers at which some condition's truth changes, sorted, and which conditions'.
     pub(crate) thresholds: Vec<(Decimal, Vec<usize>)>,
     pub(crate) conditions: Vec<usize>,
+    /// Where the value lies of a user without any such event.
+    pub(crate) place_of_nothing: Place,
     /// Audiences that are handed the value as it is.
     pub(crate) readers: Vec<usize>,
 }
@@ -181,7 +183,7 @@ pub(crate) struct ConditionPlan {
 
 #[derive(Debug)]
 pub(crate) enum ConditionKind {
-    Compare { feature: usize, comparison: Comparison },
+    Compare { feature: usize, comparison: Comparison, of_nothing: bool },
     Member(usize),
 }
 

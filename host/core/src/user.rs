@@ -71,6 +71,11 @@ impl<'a> User<'a> {
         due.filter_map(|slot| plan.by_key.get(&slot.key).copied()).collect()
     }
 
+    /// Whether the series holds anything.
+    pub(crate) fn has_series(&self, key: SeriesKey) -> bool {
+        self.find(key).is_ok()
+    }
+
     /// The series, or none when it is empty.
     pub(crate) fn series(&mut self, key: SeriesKey) -> Result<Option<&Series>, Damaged> {
         match self.find(key) {

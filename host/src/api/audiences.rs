@@ -1,7 +1,7 @@
 //! Audiences, their members, and all memberships at once.
 
 use super::failure::Failure;
-use super::{PAGE_MAX, Page, Service, Shared, lines};
+use super::{PAGE_MAX, Page, Service, Shared, check_user, lines};
 use crate::decode::format_time;
 use crate::store::UserKey;
 use crate::transitions::membership_line;
@@ -65,9 +65,9 @@ pub(super) async fn members(
         return Err(Failure::not_found(&reason));
     }
     let limit = page.limit();
-    let found = service
-        .read(move |store| store.members(&workspace, key, page.after.as_deref(), limit))
-        .await?;
+    let after = page.user_after()?.map(str::to_string);
+    let found =
+        service.read(move |store| store.members(&workspace, key, after.as_deref(), limit)).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|(user, _)| user.clone());
     let members =
         found.into_iter().map(|(user, since)| Member { user, since: format_time(since) }).collect();
@@ -125,7 +125,8 @@ fn split_cursor(after: &str) -> Result<(Option<String>, Option<String>), Failure
     let (audience, user) = after.split_once('/').ok_or_else(|| {
         Failure::bad_request("`after` is not a place: write what `muster-next` said")
     })?;
-    Ok((Some(audience.to_string()), Some(user.to_string())))
+    let user = check_user(Some(user))?.map(str::to_string);
+    Ok((Some(audience.to_string()), user))
 }
 
 async fn page_of(

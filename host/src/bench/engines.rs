@@ -9,7 +9,7 @@ use muster_core::Engine;
 /// Batches measured with each engine: as many as make a 99th percentile, and as few as `scan`
 /// can be waited for.
 const STATE_BATCHES: usize = 2_000;
-const SCAN_BATCHES: usize = 20;
+const SCAN_BATCHES: usize = 8;
 /// The time between two events of the busy user: ten thousand of them in 90 days.
 const PAUSE_MS: i64 = 90 * 86_400_000 / 10_000;
 

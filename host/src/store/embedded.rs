@@ -343,7 +343,7 @@ impl Store for EmbeddedStore {
     fn due(&self, until: Time, limit: usize) -> Result<Vec<(Time, UserKey)>, StoreError> {
         let mut state = self.state();
         let range = keys::ordered(state.timers_from).to_vec()..keys::ordered(until).to_vec();
-        if range.is_empty() {
+        if range.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
         let mut due = Vec::new();
@@ -455,10 +455,10 @@ impl Store for EmbeddedStore {
         if after < cursor.expired {
             return Err(StoreError::CursorExpired { oldest: cursor.expired });
         }
-        let range = keys::outbox(workspace, after + 1)..=keys::outbox(workspace, cursor.newest);
-        if range.is_empty() {
+        if after >= cursor.newest {
             return Ok(Vec::new());
         }
+        let range = keys::outbox(workspace, after + 1)..=keys::outbox(workspace, cursor.newest);
         let mut transitions = Vec::new();
         for (sequence, guard) in (after + 1..).zip(self.tables.outbox.range(range).take(limit)) {
             let (_, value) = self.pair(guard)?;

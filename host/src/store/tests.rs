@@ -200,6 +200,7 @@ fn transitions_are_read_from_a_cursor_until_they_expire() {
         assert_eq!(read(1, 1), lines[1..2]);
         assert_eq!(read(3, 10), []);
         assert_eq!(read(99, 10), []);
+        assert_eq!(read(u64::MAX, 10), []);
         assert_eq!((store.cursor("w").unwrap(), store.cursor("nobody").unwrap()), (3, 0));
         assert_eq!(store.expire_transitions(at(20)).unwrap(), 3);
         assert_eq!(store.expire_transitions(at(20)).unwrap(), 0);

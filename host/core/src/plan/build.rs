@@ -1,9 +1,10 @@
 //! Making a plan of modules.
 
 use super::{
-    AudiencePlan, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Plan, PlanError,
-    SelectorPlan, SeriesPlan, Settings,
+    AudiencePlan, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Place, Plan,
+    PlanError, SelectorPlan, SeriesPlan, Settings,
 };
+use crate::answer::Answer;
 use crate::decide::{Decide, Question};
 use crate::decimal::Decimal;
 use crate::feature::{Aggregate, Condition, Feature, Selector};
@@ -267,9 +268,10 @@ impl Builder {
         let at = self.plan.conditions.len();
         let kind = match condition {
             Condition::Compare { feature, comparison } => {
+                let of_nothing = comparison.holds(of_nothing(feature).as_ref());
                 let feature = self.feature(feature);
                 self.plan.features[feature].conditions.push(at);
-                ConditionKind::Compare { feature, comparison: comparison.clone() }
+                ConditionKind::Compare { feature, comparison: comparison.clone(), of_nothing }
             }
             Condition::Member(id) => ConditionKind::Member(index_of[&**id]),
         };
@@ -300,6 +302,7 @@ impl Builder {
             origin,
             thresholds: Vec::new(),
             conditions: Vec::new(),
+            place_of_nothing: Place::Nothing,
             readers: Vec::new(),
         });
         at
@@ -353,6 +356,9 @@ impl Builder {
     fn finish(mut self) -> Result<Plan, PlanError> {
         for feature in &mut self.plan.features {
             feature.thresholds = thresholds(&feature.conditions, &self.plan.conditions);
+            if let Origin::Series { aggregate, .. } = feature.origin {
+                feature.place_of_nothing = feature.place(&Answer::of_nothing(aggregate));
+            }
         }
         for (at, windows) in self.windows.into_iter().enumerate() {
             let greatest = greatest_count(&self.plan, at);

@@ -142,17 +142,13 @@ impl Session<'_> {
             return Ok(());
         }
         let (plan, before) = (self.plan, self.user.evaluated_at);
-        let empty;
-        let stored = match self.user.series(plan.series[series].key)? {
-            Some(stored) => stored,
-            None => {
-                empty = empty_series(plan, series);
-                &empty
-            }
-        };
         let features = plan.series[series].features.iter().map(|feature| &plan.features[*feature]);
-        let places: Vec<Place> =
-            features.map(|feature| feature.place(&feature.answer(stored, before))).collect();
+        let places: Vec<Place> = match self.user.series(plan.series[series].key)? {
+            Some(stored) => {
+                features.map(|feature| feature.place(&feature.answer(stored, before))).collect()
+            }
+            None => features.map(|feature| feature.place_of_nothing.clone()).collect(),
+        };
         touched.series.insert(series, places);
         Ok(())
     }

@@ -7,10 +7,10 @@ use crate::decide::Question;
 use crate::time::Time;
 use crate::transition::Change;
 use crate::value::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Audiences to decide, by module, in the order of modules.
-type Pending = BTreeMap<usize, BTreeSet<usize>>;
+type Pending = BTreeMap<usize, Vec<usize>>;
 
 impl Session<'_> {
     /// Decides the audiences, and those that refer to one that changed. Gives what changed; nothing
@@ -20,14 +20,14 @@ impl Session<'_> {
     /// refers to an audience that she is not in after all is decided too.
     pub(super) fn decide_all(
         &mut self,
-        audiences: BTreeSet<usize>,
+        audiences: Vec<usize>,
         findings: &mut Findings,
         at: Time,
     ) -> Result<Vec<(usize, Change)>, Damaged> {
         let plan = self.plan;
         let mut pending = Pending::new();
         for audience in audiences {
-            pending.entry(plan.audiences[audience].module).or_default().insert(audience);
+            pending.entry(plan.audiences[audience].module).or_default().push(audience);
         }
         if !self.known {
             let baseline = plan.baseline.iter().map(|audience| (plan.audiences[*audience].key, at));
@@ -44,7 +44,7 @@ impl Session<'_> {
                 flipped.push((audience, self.set_member(audience, is_in.then_some(at))));
                 for referrer in &plan.referrers {
                     let module = self.plan.audiences[*referrer].module;
-                    pending.entry(module).or_default().insert(*referrer);
+                    pending.entry(module).or_default().push(*referrer);
                 }
             }
             if !self.needs.is_empty() {
@@ -75,19 +75,19 @@ impl Session<'_> {
     fn ask(
         &mut self,
         module: usize,
-        asked: BTreeSet<usize>,
+        mut asked: Vec<usize>,
         findings: &mut Findings,
         at: Time,
     ) -> Result<Vec<(usize, bool)>, Damaged> {
         let plan = self.plan;
-        let mut asked: Vec<usize> = asked.into_iter().collect();
-        asked.sort_by_key(|audience| plan.audiences[*audience].local);
-        let mut conditions: BTreeSet<u32> = BTreeSet::new();
+        asked.sort_unstable_by_key(|audience| plan.audiences[*audience].local);
+        asked.dedup();
+        let mut conditions: Vec<u32> = Vec::new();
         let mut values: Vec<Option<Value>> = vec![None; plan.modules[module].values];
         for audience in &asked {
             for (local, condition) in &plan.audiences[*audience].conditions {
                 if self.holds(*condition, findings, at)? {
-                    conditions.insert(*local);
+                    conditions.push(*local);
                 }
             }
             for (local, feature) in &plan.audiences[*audience].values {
@@ -97,7 +97,9 @@ impl Session<'_> {
         if !self.needs.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.cross(module, &asked, &conditions.into_iter().collect::<Vec<_>>(), &values))
+        conditions.sort_unstable();
+        conditions.dedup();
+        Ok(self.cross(module, &asked, &conditions, &values))
     }
 
     /// Calls the module. When it fails, the user keeps her memberships in what was asked, and is
@@ -119,8 +121,10 @@ impl Session<'_> {
         };
         self.report.crossings += 1;
         let answer = self.decide.decide(question);
-        let keys: BTreeSet<_> = asked.iter().map(|a| plan.audiences[*a].key).collect();
-        self.user.marked.retain(|key| !keys.contains(key));
+        let keys = || asked.iter().map(|a| plan.audiences[*a].key);
+        if !self.user.marked.is_empty() {
+            self.user.marked.retain(|marked| !keys().any(|key| key == *marked));
+        }
         match answer {
             Ok(decisions) => {
                 self.report.decisions += decisions.len() as u64;
@@ -128,11 +132,11 @@ impl Session<'_> {
             }
             Err(error) => {
                 if !self.known {
-                    for key in &keys {
-                        self.profile.memberships.set(*key, None);
+                    for key in keys() {
+                        self.profile.memberships.set(key, None);
                     }
                 }
-                self.user.marked.extend(keys);
+                self.user.marked.extend(keys());
                 let failed = asked.iter().map(|a| plan.audiences[*a].id.clone());
                 self.report.failures.extend(failed.map(|id| (id, error.reason.clone())));
                 Vec::new()

@@ -12,12 +12,12 @@ use crate::time::Time;
 use crate::transition::Cause;
 use crate::value::Value;
 use crate::window::Window;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What is found out during one evaluation.
-#[derive(Default)]
 pub(super) struct Findings {
-    conditions: BTreeMap<usize, bool>,
+    /// By condition, once it is known.
+    conditions: Vec<Option<bool>>,
     /// Counts of different values that history had to give, and when they may change.
     distinct: BTreeMap<usize, (Answer, Option<Time>)>,
 }
@@ -42,7 +42,10 @@ impl Session<'_> {
     ) -> Result<(), Damaged> {
         self.report.evaluations += 1;
         self.history_used = false;
-        let mut findings = Findings::default();
+        let mut findings = Findings {
+            conditions: vec![None; self.plan.conditions.len()],
+            distinct: BTreeMap::new(),
+        };
         if !touched.is_empty() || !self.known {
             let audiences = self.candidates(&touched, at)?;
             let changes = self.decide_all(audiences, &mut findings, at)?;
@@ -62,10 +65,10 @@ impl Session<'_> {
     }
 
     /// The audiences that look at something that may have changed.
-    fn candidates(&mut self, touched: &Touched, at: Time) -> Result<BTreeSet<usize>, Damaged> {
+    fn candidates(&mut self, touched: &Touched, at: Time) -> Result<Vec<usize>, Damaged> {
         let plan = self.plan;
-        let mut audiences = touched.audiences.clone();
-        let mut conditions = touched.conditions.clone();
+        let mut audiences: Vec<usize> = touched.audiences.iter().copied().collect();
+        let mut conditions: Vec<usize> = touched.conditions.iter().copied().collect();
         for (series, before) in &touched.series {
             let empty;
             let stored = match self.user.series(plan.series[*series].key)? {
@@ -84,9 +87,13 @@ impl Session<'_> {
                 }
             }
         }
+        conditions.sort_unstable();
+        conditions.dedup();
         for condition in conditions {
             audiences.extend(&plan.conditions[condition].audiences);
         }
+        audiences.sort_unstable();
+        audiences.dedup();
         Ok(audiences)
     }
 
@@ -97,8 +104,8 @@ impl Session<'_> {
         findings: &mut Findings,
         at: Time,
     ) -> Result<bool, Damaged> {
-        if let Some(known) = findings.conditions.get(&condition) {
-            return Ok(*known);
+        if let Some(known) = findings.conditions[condition] {
+            return Ok(known);
         }
         let plan = self.plan;
         let truth = match &plan.conditions[condition].kind {
@@ -107,9 +114,14 @@ impl Session<'_> {
                 let key = plan.audiences[*audience].key;
                 return Ok(self.profile.memberships.since(key).is_some());
             }
-            ConditionKind::Compare { feature, comparison } => {
+            ConditionKind::Compare { feature, comparison, of_nothing } => {
                 match &plan.features[*feature].origin {
                     Origin::Attribute(name) => comparison.holds(self.profile.attributes.get(name)),
+                    Origin::Series { series, .. }
+                        if !self.user.has_series(plan.series[*series].key) =>
+                    {
+                        *of_nothing
+                    }
                     Origin::Series { .. } => {
                         let decide = |answer: &Answer| answer.truth(comparison).is_some();
                         let answer = self.resolve(*feature, findings, at, &decide)?;
@@ -121,7 +133,7 @@ impl Session<'_> {
                 }
             }
         };
-        findings.conditions.insert(condition, truth);
+        findings.conditions[condition] = Some(truth);
         Ok(truth)
     }
 

@@ -122,7 +122,7 @@ impl History {
     fn truths(&self, plan: &Plan, attributes: &BTreeMap<Arc<str>, Value>, at: Time) -> Vec<bool> {
         let truth = |kind: &ConditionKind| match kind {
             ConditionKind::Member(_) => false,
-            ConditionKind::Compare { feature, comparison } => {
+            ConditionKind::Compare { feature, comparison, .. } => {
                 match &plan.features[*feature].origin {
                     Origin::Attribute(name) => comparison.holds(attributes.get(name)),
                     Origin::Series { series, aggregate, window } => {
