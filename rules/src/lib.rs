@@ -1,4 +1,23 @@
-//! The definition language of Muster.
+//! The definition language of Muster: from YAML or JSON to WebAssembly components.
+//!
+//! [`check`] reads files of definitions and gives either all of their audiences or everything that
+//! must be mended, each with its place. [`packs`] reduces their rules and divides them into packs;
+//! [`PackSource::compile`] makes each a component of the contract in `wit/`. No toolchain is needed,
+//! and nothing is evaluated here: that is the host's.
+//!
+//! ```
+//! use muster_rules::{Source, check, packs};
+//!
+//! let text = "audiences: [{ id: buyers, where: { event: purchase, within: 30d } }]";
+//! let definitions = check(&[Source { name: "shop.yaml".into(), text: text.into() }]).unwrap();
+//! let packs = packs(&definitions);
+//! assert_eq!(&*packs[0].module().audiences[0].id, "buyers");
+//! assert!(packs[0].compile().unwrap().starts_with(b"\0asm"));
+//!
+//! let wrong = Source { name: "shop.yaml".into(), text: text.replace("30d", "30 days") };
+//! let mistake = &check(&[wrong]).unwrap_err()[0];
+//! assert!(mistake.to_string().starts_with("shop.yaml:1:"));
+//! ```
 
 mod check;
 mod compile;

@@ -65,7 +65,8 @@ pub enum ManifestError {
 /// any text: [`read`] says whether it is a manifest.
 ///
 /// # Errors
-/// As [`crate::read_manifest_section`] says.
+/// When the bytes are no component, or have no such section, several, or one that is no text or too
+/// long.
 pub fn read_manifest_section(component: &[u8]) -> Result<String, ManifestError> {
     Ok(crate::compile::read_manifest_section(component)?)
 }

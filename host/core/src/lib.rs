@@ -1,4 +1,8 @@
-//! The pure core of Muster.
+//! The pure core of Muster: values, windows, series, and the step that decides audiences.
+//!
+//! [`step()`] takes a user's stored state, a micro-batch and an instant, and gives her new state, who
+//! entered and left, and when to look again. It imports no runtime, store, clock, randomness or Wasm
+//! engine: what it needs of history it asks for, and rule modules answer through [`Decide`].
 mod answer;
 pub mod codec;
 mod comparison;

@@ -86,6 +86,9 @@ pub(super) fn progress(length: u64, what: &'static str) -> ProgressBar {
 /// A sign of life on standard error, when that is a terminal.
 pub(super) fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} {msg}, {elapsed}") {
+        spinner.set_style(style);
+    }
     spinner.enable_steady_tick(std::time::Duration::from_millis(100));
     spinner
 }

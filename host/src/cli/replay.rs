@@ -171,7 +171,7 @@ fn for_each_message(
     format: Format,
     mut apply: impl FnMut(UserKey, muster_core::Message) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
-    let bar = output::progress(0, "messages");
+    let bar = output::spinner("messages");
     let mut refused = 0;
     let mut refuse = |line: crate::input::RefusedLine| {
         refused += 1;

@@ -60,7 +60,8 @@ pub(crate) fn read_manifest_section(component: &[u8]) -> Result<String, SectionE
 /// The source map in a component's custom section; only components made from definitions have one.
 ///
 /// # Errors
-/// As for [`read_manifest_section`], and when the section is not a source map of this version.
+/// When the bytes are no component, or have no such section, several, one that is no text or too
+/// long, or one that is not a source map of this version.
 pub fn read_source_map(component: &[u8]) -> Result<SourceMap, SectionError> {
     SourceMap::from_json(read(component, SOURCE_MAP)?)
         .map_err(|source| SectionError::Malformed { section: SOURCE_MAP, source: source.into() })

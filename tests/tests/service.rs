@@ -1,0 +1,303 @@
+//! The service over HTTP: what is accepted, refused, answered and reloaded.
+
+#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
+
+use muster::config::Config;
+use muster::service::Started;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+const RULES: &str = "audiences:
+  - { id: buyers, where: { event: purchase } }
+  - { id: lookers, where: { all: [{ event: look }, { not: { audience: buyers } }] } }
+";
+/// How long anything may take that is not immediate.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A service of its own in a folder of its own.
+struct Running {
+    folder: tempfile::TempDir,
+    address: SocketAddr,
+    runtime: tokio::runtime::Runtime,
+    end: Option<oneshot::Sender<()>>,
+    served: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Running {
+    fn start(settings: &str) -> Running {
+        let folder = tempfile::tempdir().unwrap();
+        write_rules(folder.path(), RULES);
+        Running::start_in(folder, settings).unwrap()
+    }
+
+    fn start_in(folder: tempfile::TempDir, settings: &str) -> anyhow::Result<Running> {
+        let text = format!(
+            "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"rules\"\n[time]\nclock = \"events\"\n{settings}"
+        );
+        let path = folder.path().join("muster.toml");
+        std::fs::write(&path, text)?;
+        let config = Config::read(&path)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let started = runtime.block_on(Started::new(config))?;
+        let address = started.address()?;
+        let (end, ended) = oneshot::channel();
+        let served = runtime.spawn(started.serve(async { drop(ended.await) }));
+        Ok(Running { folder, address, runtime, end: Some(end), served: Some(served) })
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let mut stream = self.send(method, path, headers, body);
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_lowercase(), body: body.to_string() }
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        )
+        .unwrap();
+        stream
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, "", "")
+    }
+
+    fn post(&self, body: &Value) -> Answer {
+        self.request(
+            "POST",
+            "/v1/messages",
+            "content-type: application/json\r\n",
+            &body.to_string(),
+        )
+    }
+
+    fn members(&self, audience: &str) -> Vec<String> {
+        let answer = self.get(&format!("/v1/workspaces/shop/audiences/{audience}/members"));
+        if answer.status != 200 {
+            return Vec::new();
+        }
+        let found: Value = serde_json::from_str(&answer.body).unwrap();
+        let members = found["members"].as_array().unwrap().iter();
+        members.map(|member| member["user"].as_str().unwrap().to_string()).collect()
+    }
+
+    fn metric(&self, line: &str) -> f64 {
+        let text = self.get("/metrics").body;
+        let found = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+        found.unwrap_or(0.0)
+    }
+
+    /// Ends the service, and gives back what it leaves.
+    fn stop(mut self) -> tempfile::TempDir {
+        drop(self.end.take());
+        self.runtime.block_on(self.served.take().unwrap()).unwrap().unwrap();
+        self.folder
+    }
+}
+
+fn write_rules(folder: &Path, text: &str) {
+    std::fs::create_dir_all(folder.join("rules")).unwrap();
+    std::fs::write(folder.join("rules").join("audiences.yaml"), text).unwrap();
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "{what} did not come about");
+    }
+}
+
+fn message(user: &str, event: &str, second: u32) -> Value {
+    let time = format!("2026-01-01T00:00:{second:02}Z");
+    json!({ "workspace": "shop", "user": user, "events": [{ "name": event, "time": time }] })
+}
+
+#[test]
+fn bad_items_are_refused_with_their_place_and_their_neighbours_count() {
+    let service = Running::start("");
+    let half = json!({ "workspace": "shop", "user": "bob", "events": [
+        { "name": "look", "time": "2026-01-01T00:00:01Z" }, { "name": "look", "time": "noon" } ] });
+    let nobody = json!({ "workspace": "shop", "events": [] });
+    let answer = service.post(&json!([
+        message("ann", "purchase", 1),
+        nobody,
+        half,
+        message("x", "look", 2)
+            .as_object()
+            .map(|o| {
+                let mut o = o.clone();
+                o["workspace"] = json!("other");
+                o
+            })
+            .unwrap()
+    ]));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((&told["accepted"], &told["refused_count"]), (&json!(2), &json!(3)));
+    let places: Vec<(u64, &str)> = told["refused"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["item"].as_u64().unwrap(), item["position"].as_str().unwrap()))
+        .collect();
+    assert_eq!(places, [(1, "user"), (2, "events[1].time"), (3, "workspace")]);
+    assert_eq!(
+        (service.members("buyers"), service.members("lookers")),
+        (vec!["ann".into()], vec!["bob".into()])
+    );
+    let letters = service.get("/v1/dead-letters?limit=2");
+    assert_eq!(letters.body.lines().count(), 2);
+    assert!(letters.body.contains("missing: name the user"), "{}", letters.body);
+    let all_bad = service.post(&nobody);
+    assert_eq!(all_bad.status, 400);
+    service.stop();
+}
+
+#[test]
+fn a_malformed_line_costs_that_line_only() {
+    let service = Running::start("");
+    let lines = format!(
+        "{}\n{{\"user\": \n\n{}\n",
+        message("ann", "purchase", 1),
+        message("bob", "purchase", 2)
+    );
+    let answer =
+        service.request("POST", "/v1/messages", "content-type: application/x-ndjson\r\n", &lines);
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((&told["accepted"], &told["refused_count"]), (&json!(2), &json!(1)));
+    assert_eq!(told["refused"][0]["item"], json!(1));
+    assert_eq!(service.members("buyers"), ["ann", "bob"]);
+    service.stop();
+}
+
+#[test]
+fn users_members_and_transitions_are_read_back() {
+    let service = Running::start("");
+    for (at, user) in ["ann", "bob", "cat"].into_iter().enumerate() {
+        assert_eq!(service.post(&message(user, "purchase", at as u32)).status, 200);
+    }
+    let mut ann = message("ann", "look", 9);
+    ann["attributes"] = json!({ "country": "US" });
+    service.post(&ann);
+    let told: Value =
+        serde_json::from_str(&service.get("/v1/workspaces/shop/users/ann").body).unwrap();
+    assert_eq!(told["attributes"], json!({ "country": "US" }));
+    assert_eq!(
+        told["audiences"],
+        json!([{ "audience": "buyers", "since": "2026-01-01T00:00:00.000Z" }])
+    );
+    let page = service.get("/v1/workspaces/shop/audiences/buyers/members?limit=2&after=ann").body;
+    assert!(page.contains("bob") && page.contains("\"next\":\"cat\""), "{page}");
+    let lines = service.get("/v1/workspaces/shop/transitions?limit=2");
+    assert!(lines.head.contains("muster-cursor: 2"), "{}", lines.head);
+    let rest = service.get("/v1/workspaces/shop/transitions?after=2").body;
+    assert!(rest.contains("\"user\":\"cat\"") && rest.lines().count() == 1, "{rest}");
+    let snapshot = service.get("/v1/workspaces/shop/memberships");
+    assert!(snapshot.head.contains("muster-cursor: 3"), "{}", snapshot.head);
+    assert_eq!(snapshot.body.lines().count(), 3);
+    for (path, status) in [
+        ("/v1/workspaces/shop/users/nobody", 404),
+        ("/v1/workspaces/other/audiences", 404),
+        ("/v1/workspaces/shop/audiences/none/members", 404),
+        ("/v1/workspaces/shop/audiences/buyers/members?after=%00", 400),
+        ("/v1/workspaces/shop/transitions?after=soon", 400),
+        ("/v1/workspaces/shop/transitions?after=18446744073709551615", 200),
+        ("/nowhere", 404),
+        ("/healthz", 200),
+        ("/readyz", 200),
+    ] {
+        assert_eq!(service.get(path).status, status, "{path}");
+    }
+    service.stop();
+}
+
+#[test]
+fn transitions_are_streamed_as_they_come() {
+    let service = Running::start("");
+    let accept = "accept: text/event-stream\r\n";
+    let mut stream = service.send("GET", "/v1/workspaces/shop/transitions?after=end", accept, "");
+    let mut seen = String::new();
+    let mut read_until = |part: &str, stream: &mut TcpStream| {
+        let mut buffer = [0; 1024];
+        while !seen.contains(part) {
+            let length = stream.read(&mut buffer).unwrap();
+            assert!(length > 0, "the stream ended: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+    };
+    read_until("text/event-stream", &mut stream);
+    service.post(&message("ann", "purchase", 1));
+    read_until("\"user\":\"ann\"", &mut stream);
+    assert!(seen.contains("id: 1") && seen.contains("event: transition"), "{seen}");
+    service.stop();
+}
+
+#[test]
+fn a_full_queue_answers_429_and_takes_nothing() {
+    let service = Running::start("[ingest]\nqueue_messages_max = 1\n");
+    let answer =
+        service.post(&json!([message("ann", "purchase", 1), message("bob", "purchase", 2)]));
+    assert_eq!(answer.status, 429, "{}", answer.body);
+    assert!(answer.head.contains("retry-after: 1"), "{}", answer.head);
+    assert!(service.members("buyers").is_empty());
+    assert_eq!(service.post(&message("ann", "purchase", 1)).status, 200);
+    assert_eq!(service.members("buyers"), ["ann"]);
+    service.stop();
+}
+
+#[test]
+fn rules_are_reloaded_when_they_check_and_stay_when_they_do_not() {
+    let service = Running::start("");
+    service.post(&json!([message("ann", "purchase", 1), message("bob", "look", 2)]));
+    let shoppers = RULES
+        .replace("id: buyers", "id: shoppers")
+        .replace("audience: buyers", "audience: shoppers");
+    write_rules(service.folder.path(), &shoppers);
+    until("the new audience", || service.members("shoppers") == ["ann"]);
+    let told = service.get("/v1/workspaces/shop/transitions").body;
+    let left = told.lines().find(|line| line.contains("\"left\"")).unwrap();
+    assert!(
+        left.contains("\"audience\":\"buyers\"") && left.contains("\"cause\":\"rules\""),
+        "{left}"
+    );
+    write_rules(service.folder.path(), "audiences: [{ id: a, where: { any: [] } }]");
+    until("the refusal", || service.metric("muster_rule_loads_total{outcome=\"refused\"}") >= 1.0);
+    assert_eq!(service.members("shoppers"), ["ann"]);
+    service.stop();
+}
+
+#[test]
+fn what_was_accepted_is_there_after_a_restart_and_a_busy_port_is_told() {
+    let service = Running::start("");
+    service.post(&message("ann", "purchase", 1));
+    let taken = service.address;
+    let folder = tempfile::tempdir().unwrap();
+    write_rules(folder.path(), RULES);
+    let text = format!("[http]\nlisten = \"{taken}\"\n[workspaces]\nshop = \"rules\"\n");
+    std::fs::write(folder.path().join("muster.toml"), text).unwrap();
+    let config = Config::read(&folder.path().join("muster.toml")).unwrap();
+    let refused = service.runtime.block_on(Started::new(config)).err().unwrap().to_string();
+    assert!(refused.contains("set another `http.listen`, or stop who has it"), "{refused}");
+    let folder = service.stop();
+    let service = Running::start_in(folder, "").unwrap();
+    assert_eq!(service.members("buyers"), ["ann"]);
+    service.stop();
+}
