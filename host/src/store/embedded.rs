@@ -5,39 +5,31 @@
 mod directory;
 mod keys;
 mod mark;
+mod rows;
+mod tables;
 #[cfg(test)]
 mod tests;
 
-use super::{Commit, HistoryCursor, Store, StoreError, UserCommit, UserKey, UserRecord};
+use super::{Commit, HistoryCursor, Store, StoreError, UserKey, UserRecord};
 use directory::Directory;
-use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Guard, Keyspace, OwnedWriteBatch, PersistMode};
 use keys::Parts;
 use mark::Mark;
-use muster_core::codec::{Reader, put_arrivals};
 use muster_core::{Arrival, AudienceKey, Time};
-use std::collections::{BTreeMap, HashMap};
+use rows::HISTORY_ROW_SPAN_MS;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tables::{CLOCK, COMMITS, Cursor, EXPIRED, LAST_DEAD_LETTER, NEWEST, State, Tables};
 
-/// How much time one row of history spans at the most, so that a read of a span need look only so
-/// far before it for rows that reach into it.
-const HISTORY_ROW_SPAN_MS: i64 = 3_600_000;
 /// Dead letters that are kept; the oldest go first.
 const DEAD_LETTERS_MAX: u64 = 10_000;
 /// Transitions deleted in one call, so that a commit is not held up for long.
 const EXPIRED_MAX: usize = 4_096;
-/// Bytes of the journal, and of each table's writes that are not yet in files.
+/// Bytes of the journal: enough that its files are not cut often.
 const JOURNAL_BYTES: u64 = 1 << 30;
-const MEMTABLE_BYTES: u64 = 64 << 20;
 /// Bytes of memory for blocks read, unless it is set otherwise.
 const CACHE_BYTES: u64 = 256 << 20;
-
-const CLOCK: &[u8] = b"clock";
-const COMMITS: &[u8] = b"commits";
-const LAST_DEAD_LETTER: &[u8] = b"last dead letter";
-/// The sequence of a workspace's newest transition, and of the newest that was deleted.
-const NEWEST: &str = "newest";
-const EXPIRED: &str = "expired";
 
 /// What an embedded store may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,36 +54,6 @@ pub struct EmbeddedStore {
     directory: Directory,
 }
 
-struct Tables {
-    users: Keyspace,
-    profiles: Keyspace,
-    history: Keyspace,
-    members: Keyspace,
-    timers: Keyspace,
-    outbox: Keyspace,
-    dead_letters: Keyspace,
-    audiences: Keyspace,
-    meta: Keyspace,
-}
-
-/// What is known without reading.
-struct State {
-    clock: Time,
-    commits: u64,
-    /// By workspace: the newest transition's sequence, and the newest deleted one's.
-    cursors: BTreeMap<Arc<str>, Cursor>,
-    last_dead_letter: u64,
-    /// No timer is due before this: what is older was fired, and its traces are not read again.
-    timers_from: Time,
-    failed: Option<Arc<str>>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Cursor {
-    newest: u64,
-    expired: u64,
-}
-
 impl EmbeddedStore {
     /// Opens the store in a directory, or makes one in an empty or missing directory.
     ///
@@ -114,7 +76,7 @@ impl EmbeddedStore {
             .open()
             .map_err(broken)?;
         let tables = Tables::open(&database).map_err(broken)?;
-        let state = State::read(&tables).map_err(broken)?;
+        let state = State::read(&tables, path)?;
         if state.commits < marked {
             let path = path.to_path_buf();
             return Err(StoreError::Lost { path, commits: state.commits, marked });
@@ -151,95 +113,6 @@ impl EmbeddedStore {
             StoreError::WriteFailed { path: self.directory.path.clone(), reason }
         })
     }
-
-    fn put_user(&self, batch: &mut OwnedWriteBatch, user: UserCommit) {
-        let tables = &self.tables;
-        let key = keys::user(&user.key);
-        if let Some(state) = user.state {
-            batch.insert(&tables.users, key.as_slice(), state);
-        }
-        if let Some(profile) = user.profile {
-            batch.insert(&tables.profiles, key.as_slice(), profile);
-        }
-        if user.due_before != user.due {
-            if let Some(due) = user.due_before {
-                batch.remove(&tables.timers, keys::timer(due, &user.key));
-            }
-            if let Some(due) = user.due {
-                batch.insert(&tables.timers, keys::timer(due, &user.key), []);
-            }
-        }
-        for (audience, since) in user.members {
-            let member = keys::member(&user.key.workspace, audience, &user.key.user);
-            match since {
-                Some(since) => batch.insert(&tables.members, member, keys::ordered(since)),
-                None => batch.remove(&tables.members, member),
-            }
-        }
-        self.put_history(batch, &user.key, user.history);
-    }
-
-    fn put_history(&self, batch: &mut OwnedWriteBatch, key: &UserKey, mut events: Vec<Arrival>) {
-        events.sort_by(|one, other| {
-            let order = |a: &Arrival| (a.event.time, a.number);
-            one.event.name.cmp(&other.event.name).then(order(one).cmp(&order(other)))
-        });
-        let in_one_row = |one: &[Arrival], next: &Arrival| {
-            let first = one[0].event.time.milliseconds();
-            one[0].event.name == next.event.name
-                && next.event.time.milliseconds() - first <= HISTORY_ROW_SPAN_MS
-        };
-        let mut rest = events.as_slice();
-        while let Some(first) = rest.first() {
-            let length = (1..rest.len()).find(|at| !in_one_row(rest, &rest[*at]));
-            let (row, after) = rest.split_at(length.unwrap_or(rest.len()));
-            let prefix = keys::history_prefix(key, Some(&first.event.name));
-            let mut value = Vec::with_capacity(64 * row.len());
-            put_arrivals(&mut value, row);
-            let at = keys::history(&prefix, first.event.time, first.number);
-            batch.insert(&self.tables.history, at, value);
-            rest = after;
-        }
-    }
-
-    fn rows(
-        &self,
-        prefix: &[u8],
-        name: &Arc<str>,
-        from: Time,
-        to: Time,
-    ) -> Result<Vec<Arrival>, StoreError> {
-        let before = from.milliseconds().saturating_sub(HISTORY_ROW_SPAN_MS);
-        let before = Time::from_milliseconds(before).unwrap_or(Time::MIN);
-        let range = keys::history(prefix, before, 0)..=keys::history(prefix, to, u64::MAX);
-        let mut events = Vec::new();
-        for guard in self.tables.history.range(range) {
-            let (_, value) = self.pair(guard)?;
-            let row = Reader::new(&value).arrivals(name);
-            let row = row.map_err(|_| StoreError::Damaged { table: "history" })?;
-            events.extend(row.into_iter().filter(|a| a.event.time >= from && a.event.time <= to));
-        }
-        Ok(events)
-    }
-
-    /// The names of a user's events.
-    fn names(&self, key: &UserKey) -> Result<Vec<Arc<str>>, StoreError> {
-        let all = keys::history_prefix(key, None);
-        let mut names: Vec<Arc<str>> = Vec::new();
-        let mut from = all.clone();
-        loop {
-            let next = self.tables.history.range(from..).next();
-            let Some(guard) = next else { return Ok(names) };
-            let (found, _) = self.pair(guard)?;
-            let Some(rest) = found.strip_prefix(all.as_slice()) else { return Ok(names) };
-            let name = Parts(rest).text().ok_or(StoreError::Damaged { table: "history" })?;
-            // On to the first key after all those of this name.
-            from = keys::history_prefix(key, Some(&name));
-            from.pop();
-            from.push(1);
-            names.push(name);
-        }
-    }
 }
 
 /// Whether the tables' folder holds anything.
@@ -252,58 +125,6 @@ fn error_text(error: &fjall::Error) -> String {
     match error {
         fjall::Error::Io(error) => error.to_string(),
         other => other.to_string(),
-    }
-}
-
-impl Tables {
-    fn open(database: &Database) -> Result<Tables, fjall::Error> {
-        let table = |name: &str| {
-            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-            database.keyspace(name, options)
-        };
-        Ok(Tables {
-            users: table("users")?,
-            profiles: table("profiles")?,
-            history: table("history")?,
-            members: table("members")?,
-            timers: table("timers")?,
-            outbox: table("outbox")?,
-            dead_letters: table("dead_letters")?,
-            audiences: table("audiences")?,
-            meta: table("meta")?,
-        })
-    }
-}
-
-impl State {
-    fn read(tables: &Tables) -> Result<State, fjall::Error> {
-        let number = |key: &[u8]| -> Result<Option<u64>, fjall::Error> {
-            let value = tables.meta.get(key)?;
-            Ok(value.and_then(|value| Parts(&value).number()))
-        };
-        let clock = number(CLOCK)?.and_then(|bits| Parts(&bits.to_be_bytes()).time());
-        let mut cursors: BTreeMap<Arc<str>, Cursor> = BTreeMap::new();
-        for (figure, is_newest) in [(NEWEST, true), (EXPIRED, false)] {
-            let mut prefix = figure.as_bytes().to_vec();
-            prefix.push(0);
-            for guard in tables.meta.prefix(prefix.clone()) {
-                let (key, value) = guard.into_inner()?;
-                let workspace = Parts(&key[prefix.len()..]).text();
-                let (Some(workspace), Some(number)) = (workspace, Parts(&value).number()) else {
-                    continue;
-                };
-                let cursor = cursors.entry(workspace).or_default();
-                *(if is_newest { &mut cursor.newest } else { &mut cursor.expired }) = number;
-            }
-        }
-        Ok(State {
-            clock: clock.unwrap_or(Time::EPOCH),
-            commits: number(COMMITS)?.unwrap_or(0),
-            cursors,
-            last_dead_letter: number(LAST_DEAD_LETTER)?.unwrap_or(0),
-            timers_from: Time::MIN,
-            failed: None,
-        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! What an embedded store refuses, and that it overwrites nothing then.
 
 use super::*;
-use crate::store::{Commit, UserKey};
+use crate::store::{Commit, UserCommit, UserKey};
+use std::collections::BTreeMap;
 use std::fs;
 
 fn open(path: &Path) -> Result<EmbeddedStore, StoreError> {
