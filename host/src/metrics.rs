@@ -29,6 +29,10 @@ pub struct Metrics {
     pub evaluations: IntCounterVec,
     /// Evaluations that needed history.
     pub evaluations_with_history: IntCounter,
+    /// Audiences that modules were asked for.
+    pub decisions: IntCounter,
+    /// Audiences that one condition decided without asking.
+    pub ruled_out: IntCounter,
     /// Rows of history looked at.
     pub history_rows: IntCounter,
     /// Conditions decided by the likelier answer.
@@ -77,6 +81,9 @@ impl Metrics {
             evaluations: register.counters("evaluations", "Users evaluated", &["workspace"])?,
             evaluations_with_history: register
                 .counter("evaluations_with_history", "Evaluations that needed history")?,
+            decisions: register.counter("decisions", "Audiences that modules were asked for")?,
+            ruled_out: register
+                .counter("ruled_out", "Audiences that one condition decided without asking")?,
             history_rows: register.counter("history_rows", "Rows of history looked at")?,
             likely_conditions: register
                 .counter("likely_conditions", "Conditions decided by the likelier answer")?,

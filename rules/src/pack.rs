@@ -25,7 +25,7 @@ const PACK_AUDIENCES: usize = 256;
 const VERSION_BYTES: usize = 16;
 
 /// Part of every content key, to be raised whenever the same audiences compile to other code.
-const COMPILER_VERSION: u32 = 1;
+const COMPILER_VERSION: u32 = 2;
 
 /// One pack of audiences, ready to be compiled.
 #[derive(Clone, Debug)]
@@ -193,6 +193,7 @@ fn pack(name: &str, members: &[Member<'_>]) -> PackSource {
             reduced.conditions.iter().map(|placed| ranks[&*placed.text]).collect();
         let mut formula = reduced.formula.clone();
         formula.each_condition(&mut |condition| *condition = numbers[*condition as usize]);
+        let (requires, excludes) = formula.essentials();
         let places = numbers.iter().copied();
         let places = places.zip(reduced.conditions.iter().map(|placed| placed.location.clone()));
         let (location, places) = (definition.location.clone(), places.collect());
@@ -203,6 +204,8 @@ fn pack(name: &str, members: &[Member<'_>]) -> PackSource {
             version: member.version.clone(),
             conditions: numbers,
             values: Vec::new(),
+            requires,
+            excludes,
         });
     }
     let conditions = distinct.values().map(|condition| (*condition).clone()).collect();

@@ -231,6 +231,24 @@ impl Formula {
         }
     }
 
+    /// The conditions without which the formula is false, and those with which it is, ascending.
+    pub(crate) fn essentials(&self) -> (Vec<u32>, Vec<u32>) {
+        let parts = match self {
+            Formula::Join(Junction::All, parts) => parts.as_slice(),
+            formula => std::slice::from_ref(formula),
+        };
+        let literals = |wanted: bool| {
+            let of_sign = parts.iter().filter_map(move |part| match part {
+                Formula::Literal { condition, negated } if *negated == wanted => Some(*condition),
+                _ => None,
+            });
+            let mut conditions: Vec<u32> = of_sign.collect();
+            conditions.sort_unstable();
+            conditions
+        };
+        (literals(false), literals(true))
+    }
+
     /// Visits the index of every literal. The visitor may renumber them in a way that keeps their
     /// order.
     pub(crate) fn each_condition(&mut self, visit: &mut impl FnMut(&mut u32)) {

@@ -16,6 +16,7 @@ mod module;
 mod plan;
 mod profile;
 mod series;
+mod shelf;
 mod step;
 mod tally;
 mod time;

@@ -29,6 +29,10 @@ pub struct Audience {
     pub conditions: Vec<u32>,
     /// Which of the module's values it reads, ascending.
     pub values: Vec<u32>,
+    /// Which of its conditions hold for every member, ascending: without one of them nobody is in.
+    pub requires: Vec<u32>,
+    /// Which of its conditions hold for no member, ascending: with one of them nobody is in.
+    pub excludes: Vec<u32>,
 }
 
 /// What an audience is called where space matters: a hash of its id.

@@ -1,7 +1,11 @@
 //! The plan: all rule modules of a workspace, laid out so that an event costs only what it touches.
 
 mod build;
+mod candidates;
+mod watch;
 
+use candidates::Candidates;
+use watch::Watch;
 use crate::answer::Answer;
 use crate::comparison::Comparison;
 use crate::decimal::Decimal;
@@ -21,15 +25,16 @@ pub struct Plan {
     /// Which rules these are; a user evaluated by others is evaluated anew.
     pub(crate) fingerprint: u64,
     /// Selectors by the event name that they ask for.
-    by_name: HashMap<Arc<str>, Vec<usize>>,
+    by_name: HashMap<Arc<str>, Candidates>,
     /// Selectors of any event.
-    any_name: Vec<usize>,
+    any_name: Candidates,
     pub(crate) selectors: Vec<SelectorPlan>,
     pub(crate) series: Vec<SeriesPlan>,
     pub(crate) by_key: HashMap<SeriesKey, usize>,
     pub(crate) features: Vec<FeaturePlan>,
     pub(crate) by_attribute: HashMap<Arc<str>, usize>,
     pub(crate) conditions: Vec<ConditionPlan>,
+    pub(crate) watch: Watch,
     /// Sorted by id, so that the order of indices is the order of transitions.
     pub(crate) audiences: Vec<AudiencePlan>,
     pub(crate) audience_by_key: HashMap<AudienceKey, usize>,
@@ -178,7 +183,6 @@ pub(crate) struct FeaturePlan {
 #[derive(Debug)]
 pub(crate) struct ConditionPlan {
     pub(crate) kind: ConditionKind,
-    pub(crate) audiences: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -253,8 +257,8 @@ impl Plan {
     /// Whether the plan keeps a user's events of that name beyond any retention, because some
     /// window on them never ends, and else how long its windows reach, in milliseconds.
     pub fn reach(&self, event: &str) -> Reach {
-        let named = self.by_name.get(event).into_iter().flatten();
-        let selectors = named.chain(&self.any_name);
+        let named = self.by_name.get(event).into_iter().flat_map(Candidates::all);
+        let selectors = named.chain(self.any_name.all());
         let series = selectors.flat_map(|selector| &self.selectors[*selector].series);
         series.map(|series| self.series[*series].edges.reach()).max().unwrap_or(Reach::Span(0))
     }
@@ -273,9 +277,10 @@ impl Plan {
 
     /// The selectors that count the event.
     pub(crate) fn select(&self, event: &Event) -> impl Iterator<Item = &SelectorPlan> {
-        let named = self.by_name.get(&event.name).into_iter().flatten();
-        let all = named.chain(&self.any_name).map(|selector| &self.selectors[*selector]);
-        all.filter(|plan| plan.selector.accepts(event))
+        let named = self.by_name.get(&event.name).into_iter();
+        let candidates = named.chain([&self.any_name]).flat_map(|all| all.of(event));
+        let plans = candidates.map(|selector| &self.selectors[*selector]);
+        plans.filter(|plan| plan.selector.accepts(event))
     }
 }
 
@@ -334,17 +339,43 @@ impl FeaturePlan {
         }
     }
 
-    /// The conditions whose truth may differ between two places.
-    pub(crate) fn between(&self, one: &Place, other: &Place) -> Vec<usize> {
-        match (one, other) {
-            (Place::Undecided, _) | (_, Place::Undecided) => self.conditions.clone(),
-            _ if one == other => Vec::new(),
+    /// The conditions whose truth may differ between the place of an earlier answer and an answer.
+    pub(crate) fn changed(
+        &self,
+        before: &Place,
+        now: &Answer,
+        conditions: &[ConditionPlan],
+        out: &mut Vec<usize>,
+    ) {
+        let place = self.place(now);
+        match (before, &place) {
+            (Place::Undecided, _) | (_, Place::Undecided) => out.extend(&self.conditions),
+            _ if *before == place => {}
             (Place::Number(one), Place::Number(other)) => {
                 let (low, high) = (one.min(other), one.max(other));
                 let crossed = &self.thresholds[low / 2..high.div_ceil(2)];
-                crossed.iter().flat_map(|(_, conditions)| conditions).copied().collect()
+                out.extend(crossed.iter().flat_map(|(_, conditions)| conditions));
             }
-            _ => self.conditions.clone(),
+            (Place::Value(was), _) => self.differing(was, now, conditions, out),
+            (Place::Nothing, _) => self.differing(&Answer::Nothing, now, conditions, out),
+            (Place::Number(_), _) => out.extend(&self.conditions),
         }
+    }
+
+    fn differing(
+        &self,
+        was: &Answer,
+        now: &Answer,
+        conditions: &[ConditionPlan],
+        out: &mut Vec<usize>,
+    ) {
+        out.extend(self.conditions.iter().filter(|condition| {
+            match &conditions[**condition].kind {
+                ConditionKind::Compare { comparison, .. } => {
+                    was.truth(comparison) != now.truth(comparison)
+                }
+                ConditionKind::Member(_) => false,
+            }
+        }));
     }
 }

@@ -1,6 +1,6 @@
 //! A user's profile and memberships: what changes seldom.
 
-use crate::codec::{Damaged, Reader, put_signed, put_text, put_unsigned, put_value};
+use crate::codec::{Damaged, Reader, put_text, put_unsigned, put_value};
 use crate::module::AudienceKey;
 use crate::time::Time;
 use crate::value::Value;
@@ -61,7 +61,10 @@ impl FromIterator<(AudienceKey, Time)> for Memberships {
     }
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// A membership as it is stored: an audience's key and since when. Of fixed width, since a busy
+/// user's thousands of them are read and written with most of her batches.
+const MEMBERSHIP_BYTES: usize = 16;
 
 impl Profile {
     /// Its stored form.
@@ -78,11 +81,10 @@ impl Profile {
             put_text(&mut out, identity);
         }
         put_unsigned(&mut out, self.memberships.0.len() as u64);
-        let mut before = 0;
+        out.reserve(self.memberships.0.len() * MEMBERSHIP_BYTES);
         for (audience, since) in self.memberships.iter() {
             out.extend_from_slice(&audience.bits().to_le_bytes());
-            put_signed(&mut out, since.milliseconds() - before);
-            before = since.milliseconds();
+            out.extend_from_slice(&since.milliseconds().to_le_bytes());
         }
         out
     }
@@ -103,15 +105,18 @@ impl Profile {
         for _ in 0..reader.length()? {
             profile.identities.insert(reader.text()?.into(), reader.text()?.into());
         }
-        let mut before = 0;
         let length = reader.length()?;
-        let mut memberships = Vec::with_capacity(length);
-        for _ in 0..length {
-            let bits = reader.bytes(8)?.try_into().map_err(|_| Damaged)?;
-            let since = reader.time_after(before)?;
-            memberships.push((AudienceKey::from_bits(u64::from_le_bytes(bits)), since));
-            before = since.milliseconds();
-        }
+        let rows = reader.bytes(length.checked_mul(MEMBERSHIP_BYTES).ok_or(Damaged)?)?;
+        let memberships: Vec<(AudienceKey, Time)> = rows
+            .as_chunks::<MEMBERSHIP_BYTES>()
+            .0
+            .iter()
+            .map(|row| {
+                let [key, since] = [0, 8].map(|at| std::array::from_fn(|byte| row[at + byte]));
+                let since = Time::from_milliseconds(i64::from_le_bytes(since)).ok_or(Damaged)?;
+                Ok((AudienceKey::from_bits(u64::from_le_bytes(key)), since))
+            })
+            .collect::<Result<_, Damaged>>()?;
         if !memberships.is_sorted_by(|(one, _), (next, _)| one < next) {
             return Err(Damaged);
         }

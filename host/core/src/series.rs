@@ -144,6 +144,13 @@ impl Series {
         instants.into_iter().find(|instant| !same(&self.answer(aggregate, window, *instant)))
     }
 
+    /// When no window of these edges will see any of the events any more, if that is certain.
+    pub(crate) fn empty_from(&self, edges: &Edges) -> Option<Time> {
+        let mut newest = None;
+        self.for_each_instant(|instant| newest = newest.max(Some(instant)));
+        edges.leaves(newest?)
+    }
+
     /// The spans of history to read for an exact answer: those of the intervals that straddle the
     /// window's edges, or all from its beginning for values that were forgotten.
     pub(crate) fn straddled(&self, window: &Window, now: Time) -> Vec<Extent> {

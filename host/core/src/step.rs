@@ -95,8 +95,10 @@ pub struct Report {
     pub evaluations: u64,
     /// How many of these needed history.
     pub evaluations_with_history: u64,
-    /// Audiences decided.
+    /// Audiences decided by their modules.
     pub decisions: u64,
+    /// Audiences that an essential condition decided without asking.
+    pub ruled_out: u64,
     /// Calls of rule modules.
     pub crossings: u64,
     /// Rows of history looked at.

@@ -1,10 +1,13 @@
-//! A user's state: what changes with every batch. Series stay packed until one is looked at.
+//! A user's state: what changes with every batch.
 
 use crate::codec::{Damaged, Reader, put_signed, put_unsigned};
 use crate::module::AudienceKey;
 use crate::plan::{Plan, Settings};
 use crate::series::{Series, SeriesKey};
+use crate::shelf::{Edit, Moment, Shelf};
 use crate::time::Time;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// A user's state, over its stored bytes.
 #[derive(Clone, Debug)]
@@ -23,16 +26,18 @@ pub(crate) struct User<'a> {
     ids: Vec<(u64, Time)>,
     /// Audiences whose module failed, which are decided again as soon as anything happens.
     pub(crate) marked: Vec<AudienceKey>,
-    /// The series that are not empty, by key.
-    slots: Vec<Slot<'a>>,
+    /// The series as they were stored.
+    shelf: Shelf<'a>,
+    /// The series that were looked at.
+    open: BTreeMap<SeriesKey, Opened>,
+    /// Series of the shelf that are empty by now.
+    dropped: Vec<Edit>,
 }
 
 #[derive(Clone, Debug)]
-struct Slot<'a> {
-    key: SeriesKey,
-    due: Option<Time>,
-    packed: &'a [u8],
-    open: Option<Series>,
+struct Opened {
+    series: Series,
+    moment: Moment,
     changed: bool,
 }
 
@@ -43,7 +48,7 @@ pub(crate) enum IdOf {
     Message,
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 impl<'a> User<'a> {
     /// A user of whom nothing is known.
@@ -56,32 +61,33 @@ impl<'a> User<'a> {
             scan_due: None,
             ids: Vec::new(),
             marked: Vec::new(),
-            slots: Vec::new(),
+            shelf: Shelf::default(),
+            open: BTreeMap::new(),
+            dropped: Vec::new(),
         }
     }
 
     /// The earliest instant at which something may change by itself.
     pub(crate) fn due(&self) -> Option<Time> {
-        self.slots.iter().filter_map(|slot| slot.due).chain(self.scan_due).min()
+        let opened = self.open.values().filter_map(|opened| opened.moment.due());
+        opened.chain(self.shelf.due()).chain(self.scan_due).min()
     }
 
     /// The series of the plan that may change by `now`.
     pub(crate) fn series_due(&self, plan: &Plan, now: Time) -> Vec<usize> {
-        let due = self.slots.iter().filter(|slot| slot.due.is_some_and(|due| due <= now));
-        due.filter_map(|slot| plan.by_key.get(&slot.key).copied()).collect()
+        let opened = self.open.iter().filter(|(_, opened)| opened.moment.is_due(now));
+        let keys = opened.map(|(key, _)| *key).chain(self.shelf.keys_due(now));
+        keys.filter_map(|key| plan.by_key.get(&key).copied()).collect()
     }
 
-    /// Whether the series holds anything.
+    /// Whether there is anything of the series.
     pub(crate) fn has_series(&self, key: SeriesKey) -> bool {
-        self.find(key).is_ok()
+        self.open.contains_key(&key) || self.shelf.contains(key)
     }
 
     /// The series, or none when it is empty.
     pub(crate) fn series(&mut self, key: SeriesKey) -> Result<Option<&Series>, Damaged> {
-        match self.find(key) {
-            Ok(at) => Ok(Some(self.slots[at].open()?)),
-            Err(_) => Ok(None),
-        }
+        Ok(self.opened(key)?.map(|opened| &opened.series))
     }
 
     /// The series, to be changed; what `empty` gives when there is none.
@@ -90,43 +96,63 @@ impl<'a> User<'a> {
         key: SeriesKey,
         empty: impl FnOnce() -> Series,
     ) -> Result<&mut Series, Damaged> {
-        let at = match self.find(key) {
-            Ok(at) => at,
-            Err(at) => {
-                let open = Some(empty());
-                let slot = Slot { key, due: None, packed: &[], open, changed: true };
-                self.slots.insert(at, slot);
-                at
-            }
-        };
-        let slot = &mut self.slots[at];
-        slot.changed = true;
-        slot.open()
+        self.opened(key)?;
+        let opened = self.open.entry(key).or_insert_with(|| Opened {
+            series: empty(),
+            moment: Moment::NEVER,
+            changed: true,
+        });
+        opened.changed = true;
+        Ok(&mut opened.series)
     }
 
-    /// Notes when the series may change by itself.
-    pub(crate) fn set_due(&mut self, key: SeriesKey, due: Option<Time>) {
-        if let Ok(at) = self.find(key) {
-            self.slots[at].due = due;
+    /// Notes when the series may change by itself: next for some condition (`due`), and last when
+    /// no window sees anything of it any more (`empty`).
+    pub(crate) fn set_due(&mut self, key: SeriesKey, due: Option<Time>, empty: Option<Time>) {
+        let moment = Moment::new(due, empty);
+        if let Some(opened) = self.open.get_mut(&key) {
+            opened.changed |= opened.moment != moment;
+            opened.moment = moment;
+        }
+    }
+
+    fn opened(&mut self, key: SeriesKey) -> Result<Option<&mut Opened>, Damaged> {
+        match self.open.entry(key) {
+            Entry::Occupied(opened) => Ok(Some(opened.into_mut())),
+            Entry::Vacant(vacant) => {
+                let Some((moment, bytes)) = self.shelf.take(key) else { return Ok(None) };
+                let series = Series::decode(bytes)?;
+                Ok(Some(vacant.insert(Opened { series, moment, changed: false })))
+            }
         }
     }
 
     /// Drops every series.
     pub(crate) fn clear_series(&mut self) {
-        self.slots.clear();
+        self.shelf = Shelf::default();
+        self.open.clear();
+        self.dropped.clear();
     }
 
     /// Makes what changed fit its bounds, and drops what is empty.
     pub(crate) fn compact(&mut self, plan: &Plan, now: Time) {
-        self.slots.retain_mut(|slot| {
-            let (Some(series), Some(at)) = (&mut slot.open, plan.by_key.get(&slot.key)) else {
-                return true;
-            };
-            if slot.changed {
-                series.compact(&plan.series[*at].edges, plan.series[*at].room, now);
+        let keep_empty = plan.settings.keep_empty;
+        self.open.retain(|key, opened| {
+            if let Some(at) = plan.by_key.get(key)
+                && opened.changed
+            {
+                opened.series.compact(&plan.series[*at].edges, plan.series[*at].room, now);
             }
-            plan.settings.keep_empty || !series.is_empty()
+            let stays =
+                keep_empty || !(opened.series.is_empty() || opened.moment.is_empty(now));
+            if !stays {
+                self.dropped.extend(self.shelf.drop_one(*key));
+            }
+            stays
         });
+        if !keep_empty {
+            self.dropped.extend(self.shelf.drop_empty(now));
+        }
     }
 
     /// Whether an id was seen within the horizon; from now on it was.
@@ -154,13 +180,8 @@ impl<'a> User<'a> {
         false
     }
 
-    fn find(&self, key: SeriesKey) -> Result<usize, usize> {
-        self.slots.binary_search_by_key(&key, |slot| slot.key)
-    }
-
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let packed: usize = self.slots.iter().map(|slot| slot.packed.len() + 24).sum();
-        let mut out = Vec::with_capacity(64 + packed + 12 * self.ids.len());
+        let mut out = Vec::with_capacity(64 + 12 * self.ids.len());
         out.push(FORMAT);
         out.extend_from_slice(&self.rules.to_le_bytes());
         put_unsigned(&mut out, self.arrivals);
@@ -177,23 +198,18 @@ impl<'a> User<'a> {
         for audience in &self.marked {
             out.extend_from_slice(&audience.bits().to_le_bytes());
         }
-        put_unsigned(&mut out, self.slots.len() as u64);
-        let mut body = Vec::new();
-        for slot in &self.slots {
-            out.extend_from_slice(&slot.key.0.to_le_bytes());
-            put_due(&mut out, slot.due, now);
-            let bytes = match &slot.open {
-                Some(series) if slot.changed => {
-                    body.clear();
-                    series.encode(&mut body);
-                    &body
-                }
-                _ => slot.packed,
-            };
-            put_unsigned(&mut out, bytes.len() as u64);
-            out.extend_from_slice(bytes);
-        }
+        self.encode_series(&mut out);
         out
+    }
+
+    fn encode_series(&self, out: &mut Vec<u8>) {
+        let (mut edits, mut bodies) = (self.dropped.clone(), Vec::new());
+        for (key, opened) in self.open.iter().filter(|(_, opened)| opened.changed) {
+            let start = bodies.len();
+            opened.series.encode(&mut bodies);
+            edits.push(self.shelf.put(*key, opened.moment, start..bodies.len()));
+        }
+        self.shelf.encode(edits, &bodies, out);
     }
 
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<User<'a>, Damaged> {
@@ -216,29 +232,9 @@ impl<'a> User<'a> {
         let marked = (0..reader.length()?)
             .map(|_| Ok(AudienceKey::from_bits(take_bits(&mut reader)?)))
             .collect::<Result<_, Damaged>>()?;
-        let length = reader.length()?;
-        let mut slots = Vec::with_capacity(length + 2);
-        for _ in 0..length {
-            let key = SeriesKey(take_bits(&mut reader)?);
-            let due = take_due(&mut reader, now)?;
-            let length = reader.length()?;
-            let packed = reader.bytes(length)?;
-            slots.push(Slot { key, due, packed, open: None, changed: false });
-        }
-        if !reader.is_empty() {
-            return Err(Damaged);
-        }
-        Ok(User { rules, arrivals, transitions, evaluated_at, scan_due, ids, marked, slots })
-    }
-}
-
-impl Slot<'_> {
-    fn open(&mut self) -> Result<&mut Series, Damaged> {
-        let series = match self.open.take() {
-            Some(series) => series,
-            None => Series::decode(self.packed)?,
-        };
-        Ok(self.open.insert(series))
+        let shelf = Shelf::decode(reader.rest())?;
+        let (open, dropped) = (BTreeMap::new(), Vec::new());
+        Ok(User { rules, arrivals, transitions, evaluated_at, scan_due, ids, marked, shelf, open, dropped })
     }
 }
 

@@ -1,7 +1,10 @@
 //! A catalogue of audiences, drawn as a large customer's would be.
 //!
 //! Event names follow Zipf's law, windows are the ones that people think in, thresholds are small
-//! and seldom large, most audiences join two or three conditions, some refer to others.
+//! and seldom large, most audiences join two or three conditions, some refer to others. Thousands of
+//! audiences over a few hundred names differ by what the events are about: more than half of the
+//! conditions ask for a category, a brand, an item or a campaign, the popular ones more often, and
+//! events have them likewise.
 
 use fastrand::Rng;
 use std::fmt::Write;
@@ -20,6 +23,10 @@ const WINDOWS: [(&str, u32); 9] = [
     ("180d", 4),
     ("365d", 6),
 ];
+/// Properties that conditions ask for, how many values each has, and how often each is asked for, in
+/// percent.
+const SUBJECTS: [(&str, usize, u32); 4] =
+    [("category", 40, 24), ("brand", 200, 14), ("item", 2_000, 10), ("campaign", 60, 8)];
 const PLATFORMS: [&str; 3] = ["iOS", "Android", "web"];
 const COUNTRIES: [&str; 8] = ["US", "CA", "DE", "FR", "JP", "GB", "BR", "IN"];
 /// Of a hundred audiences, how many refer to another.
@@ -59,13 +66,41 @@ pub(super) fn definitions(seed: u64, audiences: usize) -> String {
     out
 }
 
-/// The name of an event, the first names far more often than the last (Zipf's law).
-pub(super) fn name(rng: &mut Rng) -> String {
-    let rank = (NAMES as f64).powf(rng.f64()) as usize;
-    format!("event_{:03}", rank.min(NAMES) - 1)
+/// What happens in a shop of that catalogue.
+pub(super) struct Happening {
+    pub(super) name: String,
+    pub(super) platform: &'static str,
+    /// In hundredths.
+    pub(super) amount: u32,
+    /// What it is about: a value for each property.
+    pub(super) subjects: [(&'static str, String); SUBJECTS.len()],
 }
 
-pub(super) fn platform(rng: &mut Rng) -> &'static str {
+pub(super) fn happening(rng: &mut Rng) -> Happening {
+    Happening {
+        name: name(rng),
+        platform: platform(rng),
+        amount: rng.u32(100..20_000),
+        subjects: SUBJECTS.map(|(property, values, _)| (property, subject(rng, property, values))),
+    }
+}
+
+/// The name of an event, the first names far more often than the last.
+fn name(rng: &mut Rng) -> String {
+    format!("event_{:03}", ranked(rng, NAMES))
+}
+
+fn subject(rng: &mut Rng, property: &str, values: usize) -> String {
+    format!("{property}-{}", ranked(rng, values))
+}
+
+/// One of that many ranks, the first far more often than the last (Zipf's law).
+fn ranked(rng: &mut Rng, ranks: usize) -> usize {
+    let rank = (ranks as f64).powf(rng.f64()) as usize;
+    rank.min(ranks) - 1
+}
+
+fn platform(rng: &mut Rng) -> &'static str {
     PLATFORMS[rng.usize(..PLATFORMS.len())]
 }
 
@@ -74,9 +109,21 @@ fn event(rng: &mut Rng) -> String {
     if rng.u32(..100) < 20 {
         put(&mut out, format_args!(", context: {{ platform: {} }}", platform(rng)));
     }
-    if rng.u32(..100) < 15 {
+    let mut with = Vec::new();
+    let mut percent = rng.u32(..100);
+    for (property, values, weight) in SUBJECTS {
+        if percent < weight {
+            with.push(format!("{property}: {}", subject(rng, property, values)));
+            break;
+        }
+        percent -= weight;
+    }
+    if rng.u32(..100) < 10 {
         let amount = [10, 20, 50, 100][rng.usize(..4)];
-        put(&mut out, format_args!(", with: {{ amount: {{ gte: {amount} }} }}"));
+        with.push(format!("amount: {{ gte: {amount} }}"));
+    }
+    if !with.is_empty() {
+        put(&mut out, format_args!(", with: {{ {} }}", with.join(", ")));
     }
     match rng.u32(..100) {
         0..70 => put(&mut out, format_args!(", count: {{ gte: {} }}", threshold(rng))),

@@ -37,11 +37,11 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     send(&worker, (0..scale.users).map(|user| source.message(user)))?;
     let messages: Vec<String> = (0..scale.events).map(|_| source.any_message()).collect();
 
-    let before = (threads()?, metrics.evaluations_with_history.get(), metrics.history_rows.get());
+    let before = (threads()?, counts(&metrics, &*store)?);
     let started = Instant::now();
     send(&worker, messages.into_iter())?;
     let seconds = started.elapsed().as_secs_f64();
-    let after = threads()?;
+    let after = (threads()?, counts(&metrics, &*store)?);
 
     let events = scale.events as f64;
     let mut report = Report::new(format!(
@@ -49,7 +49,7 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         scale.events, scale.users, scale.audiences
     ));
     report.add_with_goal("events a second", events / seconds, "/s", "at least 30000");
-    for (thread, ticks) in &after {
+    for (thread, ticks) in &after.0 {
         let spent = ticks - before.0.get(thread).copied().unwrap_or(0.0);
         report.add(
             format!("processor time an event: {thread}"),
@@ -57,14 +57,11 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
             "µs",
         );
     }
-    let read = metrics.evaluations_with_history.get() - before.1;
-    report.add("events that read history", 100.0 * read as f64 / events, "%");
-    report.add(
-        "rows of history an event",
-        (metrics.history_rows.get() - before.2) as f64 / events,
-        "",
-    );
-    report.add("messages a commit", events / metrics.batches.get().max(1) as f64, "");
+    for ((name, after), (_, before)) in after.1.iter().zip(before.1) {
+        report.add(format!("{name} an event"), (after - before) as f64 / events, "");
+    }
+    let commits = metrics.batches.get().max(1) as f64;
+    report.add("messages a commit", (events + scale.users as f64) / commits, "");
     worker.stop();
     for (table, bytes) in store.sizes()? {
         report.add(format!("on disk: {table}"), bytes as f64 / 1e6, "MB");
@@ -73,6 +70,17 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     std::fs::remove_dir_all(&folder)
         .with_context(|| format!("cannot remove `{}`", folder.display()))?;
     Ok(report)
+}
+
+/// What the run did so far.
+fn counts(metrics: &Metrics, store: &dyn Store) -> anyhow::Result<[(&'static str, u64); 5]> {
+    Ok([
+        ("audiences ruled out", metrics.ruled_out.get()),
+        ("audiences asked for", metrics.decisions.get()),
+        ("transitions", store.cursor("bench")?),
+        ("evaluations with history", metrics.evaluations_with_history.get()),
+        ("rows of history", metrics.history_rows.get()),
+    ])
 }
 
 /// Decodes and delivers, a bounded number at once, until all are durable.
@@ -115,15 +123,20 @@ impl Source {
     fn message(&mut self, user: u64) -> String {
         self.now_ms += self.rng.i64(0..30);
         let time = Time::from_milliseconds(self.now_ms).map(format_time).unwrap_or_default();
-        let (name, platform) = (catalogue::name(&mut self.rng), catalogue::platform(&mut self.rng));
-        let (amount, item) = (self.rng.u32(100..20_000), self.rng.u32(..200));
+        let happening = catalogue::happening(&mut self.rng);
+        let (name, platform) = (happening.name, happening.platform);
+        let (amount, cents) = (happening.amount / 100, happening.amount % 100);
+        let subjects: Vec<String> = happening
+            .subjects
+            .iter()
+            .map(|(property, value)| format!("\"{property}\":\"{value}\""))
+            .collect();
         format!(
             "{{\"workspace\":\"bench\",\"user\":\"user-{user}\",\"context\":{{\"platform\":\"{platform}\"}},\
              \"events\":[{{\"name\":\"{name}\",\"time\":\"{time}\",\"id\":\"e{}\",\"properties\":\
-             {{\"amount\":{}.{:02},\"item\":\"item-{item}\",\"platform\":\"{platform}\"}}}}]}}",
+             {{\"amount\":{amount}.{cents:02},\"platform\":\"{platform}\",{}}}}}]}}",
             self.now_ms,
-            amount / 100,
-            amount % 100
+            subjects.join(",")
         )
     }
 }

@@ -21,17 +21,18 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     ));
     let mut medians = Vec::new();
     for (engine, batches) in [(Engine::State, STATE_BATCHES), (Engine::Scan, SCAN_BATCHES)] {
-        let (mut durations, mut decisions, mut with_history, mut rows) =
-            (Durations::default(), 0, 0, 0);
+        let (mut durations, mut decided, mut ruled_out) = (Durations::default(), 0, 0);
+        let (mut with_history, mut rows, mut changes) = (0, 0, 0);
         let mut rig = prepared(&yaml, engine, scale.history)?;
         let mut rng = Rng::with_seed(3);
         for _ in 0..batches {
             rig.pass(PAUSE_MS);
-            let name = catalogue::name(&mut rng);
-            let next = message(&mut rng, &name, rig.now());
+            let next = message(&mut rng, None, rig.now());
             let (stepped, took) = rig.step(&user("busy"), next)?;
             durations.add(took);
-            decisions += stepped.report.decisions;
+            decided += stepped.report.decisions;
+            ruled_out += stepped.report.ruled_out;
+            changes += stepped.transitions.len();
             with_history += stepped.report.evaluations_with_history;
             rows += stepped.report.rows;
         }
@@ -45,7 +46,9 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
             report.add("scan: p99", p99, "µs");
         }
         let each = batches as f64;
-        report.add(format!("{name}: audiences decided a batch"), decisions as f64 / each, "");
+        report.add(format!("{name}: audiences ruled out a batch"), ruled_out as f64 / each, "");
+        report.add(format!("{name}: audiences asked for a batch"), decided as f64 / each, "");
+        report.add(format!("{name}: transitions a batch"), changes as f64 / each, "");
         report.add(
             format!("{name}: batches that read history"),
             100.0 * with_history as f64 / each,
@@ -70,8 +73,7 @@ fn prepared(yaml: &str, engine: Engine, history: usize) -> anyhow::Result<Rig> {
     let mut whole = muster_core::Message::default();
     for _ in 0..history {
         rig.pass(PAUSE_MS);
-        let name = catalogue::name(&mut rng);
-        let next = message(&mut rng, &name, rig.now());
+        let next = message(&mut rng, None, rig.now());
         match engine {
             Engine::State => {
                 rig.step(&user("busy"), next)?;

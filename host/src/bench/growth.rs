@@ -39,13 +39,13 @@ fn median(audiences: usize, history: usize) -> anyhow::Result<f64> {
     let mut rng = Rng::with_seed(5);
     for _ in 0..history {
         rig.pass(PAUSE_MS);
-        let next = message(&mut rng, "touched", rig.now());
+        let next = message(&mut rng, Some("touched"), rig.now());
         rig.step(&user("busy"), next)?;
     }
     let mut durations = Durations::default();
     for _ in 0..BATCHES {
         rig.pass(PAUSE_MS);
-        let next = message(&mut rng, "touched", rig.now());
+        let next = message(&mut rng, Some("touched"), rig.now());
         durations.add(rig.step(&user("busy"), next)?.1);
     }
     Ok(durations.quantile(0.5))

@@ -91,17 +91,20 @@ impl Rig {
     }
 }
 
-/// A message of one event, now.
-pub(super) fn message(rng: &mut Rng, name: &str, now: Time) -> Message {
-    let amount = Decimal::from_billionths(i128::from(rng.u32(100..20_000)) * 10_000_000);
-    let platform = Value::text(catalogue::platform(rng));
-    let properties = vec![
+/// A message of one event, now; of that name, or of any.
+pub(super) fn message(rng: &mut Rng, name: Option<&str>, now: Time) -> Message {
+    let happening = catalogue::happening(rng);
+    let name = name.unwrap_or(&happening.name).into();
+    let amount = Decimal::from_billionths(i128::from(happening.amount) * 10_000_000);
+    let platform = Value::text(happening.platform);
+    let mut properties = vec![
         ("amount".into(), Value::Number(amount)),
-        ("item".into(), Value::text(&format!("item-{}", rng.u32(..200)))),
         ("platform".into(), platform.clone()),
     ];
+    properties.extend(happening.subjects.map(|(name, value)| (name.into(), Value::text(&value))));
+    properties.sort();
     let context = Arc::new(vec![("platform".into(), platform)]);
-    let event = Event { name: name.into(), time: now, id: None, properties, context };
+    let event = Event { name, time: now, id: None, properties, context };
     Message { events: vec![Arc::new(event)], ..Message::default() }
 }
 

@@ -30,8 +30,7 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         for (at, who) in sent {
             rig.pass((at - hour) * HOUR_MS);
             hour = at;
-            let name = catalogue::name(&mut rng);
-            let next = message(&mut rng, &name, rig.now());
+            let next = message(&mut rng, None, rig.now());
             rig.step(&user(&who.to_string()), next)?;
         }
         let (mut states, mut profiles) = (Vec::new(), Vec::new());

@@ -246,6 +246,8 @@ impl Turns {
         metrics.duplicates.inc_by(report.duplicates);
         metrics.evaluations.with_label_values(&[&key.workspace]).inc_by(report.evaluations);
         metrics.evaluations_with_history.inc_by(report.evaluations_with_history);
+        metrics.decisions.inc_by(report.decisions);
+        metrics.ruled_out.inc_by(report.ruled_out);
         metrics.history_rows.inc_by(report.rows);
         metrics.likely_conditions.inc_by(report.likely);
         for transition in &stepped.transitions {

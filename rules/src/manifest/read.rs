@@ -227,13 +227,29 @@ fn read_audience(audience: &wire::Audience, sizes: Sizes) -> Result<Audience, Mi
     check_name(&audience.version)?;
     check_indices(&audience.conditions, sizes.conditions, "conditions")?;
     check_indices(&audience.values, sizes.values, "values")?;
+    check_listed(&audience.requires, &audience.conditions, "requires")?;
+    check_listed(&audience.excludes, &audience.conditions, "excludes")?;
     Ok(Audience {
         id: audience.id.as_str().into(),
         name: name.as_str().into(),
         version: audience.version.as_str().into(),
         conditions: audience.conditions.clone(),
         values: audience.values.clone(),
+        requires: audience.requires.clone(),
+        excludes: audience.excludes.clone(),
     })
+}
+
+/// What an audience says of its own conditions speaks of no others.
+fn check_listed(indices: &[u32], conditions: &[u32], list: &str) -> Result<(), Misfit> {
+    check_indices(indices, usize::MAX, list)?;
+    match indices.iter().find(|index| conditions.binary_search(index).is_err()) {
+        None => Ok(()),
+        Some(index) => Err(misfit(
+            format!("condition `{index}` of `{list}` is not one of the audience's `conditions`"),
+            "list it there too, or remove it here",
+        )),
+    }
 }
 
 fn check_indices(indices: &[u32], length: usize, list: &str) -> Result<(), Misfit> {

@@ -86,6 +86,8 @@ fn modules() -> impl Strategy<Value = Module> {
                 version: "1".into(),
                 conditions: (0..conditions.len() as u32).collect(),
                 values: (0..values.len() as u32).collect(),
+                requires: vec![0],
+                excludes: (1..conditions.len() as u32).collect(),
             }],
             conditions,
             values,
@@ -171,6 +173,16 @@ fn refuses_indices_that_lead_nowhere_or_are_not_sorted() {
     check(
         &audience("[0,2]"),
         "manifest is wrong at `audiences[0]`: index `2` is beyond the 2 of `values`; write an index below 2",
+    );
+}
+
+#[test]
+fn refuses_to_require_what_is_not_listed() {
+    let audience = r#"{"id":"a","version":"1","conditions":[0],"requires":[0],"excludes":[1]}"#;
+    let conditions = r#""features":[{"attribute":"tier"}],"conditions":[{"feature":0,"is":{"eq":1}},{"feature":0,"is":{"eq":2}}]"#;
+    check(
+        &manifest(&format!("{conditions},\"audiences\":[{audience}]")),
+        "manifest is wrong at `audiences[0]`: condition `1` of `excludes` is not one of the audience's `conditions`; list it there too, or remove it here",
     );
 }
 

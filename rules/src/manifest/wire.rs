@@ -76,6 +76,10 @@ pub(super) struct Audience {
     pub(super) conditions: Vec<u32>,
     #[serde(default)]
     pub(super) values: Vec<u32>,
+    #[serde(default)]
+    pub(super) requires: Vec<u32>,
+    #[serde(default)]
+    pub(super) excludes: Vec<u32>,
 }
 
 /// An object in the order in which it was written, its values as they were written, so that

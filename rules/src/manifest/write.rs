@@ -171,12 +171,19 @@ fn write_condition(condition: &Condition, tables: &Tables<'_>) -> String {
 }
 
 fn write_audience(audience: &Audience) -> String {
-    format!(
-        "{{\"id\":{},\"name\":{},\"version\":{},\"conditions\":{},\"values\":{}}}",
+    let mut out = format!(
+        "{{\"id\":{},\"name\":{},\"version\":{}",
         text(&audience.id),
         text(&audience.name),
         text(&audience.version),
-        bracketed(audience.conditions.iter()),
-        bracketed(audience.values.iter()),
-    )
+    );
+    list(&mut out, "conditions", audience.conditions.iter());
+    list(&mut out, "values", audience.values.iter());
+    for (key, indices) in [("requires", &audience.requires), ("excludes", &audience.excludes)] {
+        if !indices.is_empty() {
+            list(&mut out, key, indices.iter());
+        }
+    }
+    out.push('}');
+    out
 }

@@ -1,15 +1,15 @@
 //! Making a plan of modules.
 
 use super::{
-    AudiencePlan, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Place, Plan,
-    PlanError, SelectorPlan, SeriesPlan, Settings,
+    AudiencePlan, Candidates, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Place, Plan,
+    PlanError, SelectorPlan, SeriesPlan, Settings, Watch,
 };
 use crate::answer::Answer;
 use crate::decide::{Decide, Question};
 use crate::decimal::Decimal;
 use crate::feature::{Aggregate, Condition, Feature, Selector};
 use crate::interval::{Edges, Room};
-use crate::module::{AudienceKey, Module};
+use crate::module::{Audience, AudienceKey, Module};
 use crate::series::{SeriesKey, SeriesKind, SeriesRoom};
 use crate::value::Value;
 use crate::window::Window;
@@ -159,6 +159,10 @@ struct Builder {
     series: BTreeMap<SeriesContent, usize>,
     features: BTreeMap<Feature, usize>,
     conditions: BTreeMap<Condition, usize>,
+    /// The audiences that look at each condition.
+    audiences_of: Vec<Vec<u32>>,
+    /// The conditions that are of one truth for every member of each audience, and which.
+    essentials: Vec<Vec<(usize, bool)>>,
     /// The windows over each series.
     windows: Vec<Vec<Window>>,
     plan: Plan,
@@ -171,18 +175,21 @@ impl Builder {
             series: BTreeMap::new(),
             features: BTreeMap::new(),
             conditions: BTreeMap::new(),
+            audiences_of: Vec::new(),
+            essentials: Vec::new(),
             windows: Vec::new(),
             plan: Plan {
                 settings,
                 fingerprint: 0,
                 by_name: HashMap::new(),
-                any_name: Vec::new(),
+                any_name: Candidates::default(),
                 selectors: Vec::new(),
                 series: Vec::new(),
                 by_key: HashMap::new(),
                 features: Vec::new(),
                 by_attribute: HashMap::new(),
                 conditions: Vec::new(),
+                watch: Watch::default(),
                 audiences: Vec::new(),
                 audience_by_key: HashMap::new(),
                 modules: Vec::new(),
@@ -219,6 +226,7 @@ impl Builder {
             .collect();
         for (origin, local) in audiences.values() {
             let audience = &modules[*origin].audiences[*local];
+            self.essentials.push(essentials(audience, &conditions[*origin]));
             self.add_audience(AudiencePlan {
                 key: AudienceKey::of(&audience.id),
                 id: audience.id.clone(),
@@ -244,7 +252,7 @@ impl Builder {
             });
         }
         for (_, condition) in &audience.conditions {
-            self.plan.conditions[*condition].audiences.push(at);
+            self.audiences_of[*condition].push(at as u32);
         }
         for (_, feature) in &audience.values {
             self.plan.features[*feature].readers.push(at);
@@ -254,9 +262,10 @@ impl Builder {
     }
 
     fn link_referrers(&mut self) {
-        for condition in &self.plan.conditions {
+        for (condition, audiences) in self.plan.conditions.iter().zip(&self.audiences_of) {
             if let ConditionKind::Member(target) = condition.kind {
-                self.plan.audiences[target].referrers.extend(&condition.audiences);
+                let referrers = audiences.iter().map(|audience| *audience as usize);
+                self.plan.audiences[target].referrers.extend(referrers);
             }
         }
     }
@@ -276,7 +285,8 @@ impl Builder {
             Condition::Member(id) => ConditionKind::Member(index_of[&**id]),
         };
         self.conditions.insert(condition.clone(), at);
-        self.plan.conditions.push(ConditionPlan { kind, audiences: Vec::new() });
+        self.plan.conditions.push(ConditionPlan { kind });
+        self.audiences_of.push(Vec::new());
         at
     }
 
@@ -345,8 +355,10 @@ impl Builder {
         }
         let at = self.plan.selectors.len();
         match &selector.event {
-            Some(name) => self.plan.by_name.entry(name.clone()).or_default().push(at),
-            None => self.plan.any_name.push(at),
+            Some(name) => {
+                self.plan.by_name.entry(name.clone()).or_default().add(selector, at);
+            }
+            None => self.plan.any_name.add(selector, at),
         }
         self.selectors.insert(selector.clone(), at);
         self.plan.selectors.push(SelectorPlan { selector: selector.clone(), series: Vec::new() });
@@ -379,6 +391,9 @@ impl Builder {
                 });
             }
         }
+        let keys = self.plan.audiences.iter().map(|audience| audience.key).collect();
+        let tables = (&*self.plan.series, &*self.plan.features, &*self.plan.conditions);
+        self.plan.watch = Watch::new(self.essentials, self.audiences_of, keys, tables);
         self.plan.fingerprint = fingerprint(&self.plan);
         Ok(self.plan)
     }
@@ -386,6 +401,14 @@ impl Builder {
 
 fn numbered(locals: &[u32], globals: &[usize]) -> Vec<(u32, usize)> {
     locals.iter().map(|local| (*local, globals[*local as usize])).collect()
+}
+
+fn essentials(audience: &Audience, globals: &[usize]) -> Vec<(usize, bool)> {
+    let signed = [(&audience.requires, true), (&audience.excludes, false)];
+    let each = signed.into_iter().flat_map(|(locals, truth)| {
+        locals.iter().map(move |local| (globals[*local as usize], truth))
+    });
+    each.collect()
 }
 
 fn thresholds(conditions: &[usize], plans: &[ConditionPlan]) -> Vec<(Decimal, Vec<usize>)> {

@@ -25,13 +25,17 @@ impl Session<'_> {
         at: Time,
     ) -> Result<Vec<(usize, Change)>, Damaged> {
         let plan = self.plan;
-        let mut pending = Pending::new();
-        for audience in audiences {
-            pending.entry(plan.audiences[audience].module).or_default().push(audience);
-        }
         if !self.known {
             let baseline = plan.baseline.iter().map(|audience| (plan.audiences[*audience].key, at));
             self.profile.memberships = baseline.collect();
+        }
+        let mut pending = Pending::new();
+        for audience in audiences {
+            // Who is not in and is kept out stays so. When a reference changes that, it says so.
+            let is_in = self.profile.memberships.since(plan.watch.audience_key(audience)).is_some();
+            if is_in || !self.is_ruled_out(audience, findings, at)? {
+                pending.entry(plan.audiences[audience].module).or_default().push(audience);
+            }
         }
         let mut flipped: Vec<(usize, Option<Time>)> = Vec::new();
         while let Some((module, asked)) = pending.pop_first() {
@@ -82,9 +86,60 @@ impl Session<'_> {
         let plan = self.plan;
         asked.sort_unstable_by_key(|audience| plan.audiences[*audience].local);
         asked.dedup();
+        let mut decided = Vec::new();
+        let mut rest = Vec::with_capacity(asked.len());
+        for audience in asked {
+            match self.is_ruled_out(audience, findings, at)? {
+                true => decided.push((audience, false)),
+                false => rest.push(audience),
+            }
+        }
+        if !rest.is_empty() {
+            decided.extend(self.ask_module(module, &rest, findings, at)?);
+        }
+        Ok(decided)
+    }
+
+    /// Whether an essential condition already tells, without any history, that the user is not in.
+    fn is_ruled_out(
+        &mut self,
+        audience: usize,
+        findings: &mut Findings,
+        at: Time,
+    ) -> Result<bool, Damaged> {
+        let essentials = || self.plan.watch.essentials(audience);
+        let is_absent =
+            |(condition, truth)| self.without_series(condition).is_some_and(|told| told != truth);
+        let mut is_out = essentials().any(is_absent);
+        if !is_out {
+            for (condition, truth) in self.plan.watch.essentials(audience) {
+                is_out |= self.told(condition, findings, at)?.is_some_and(|told| told != truth);
+            }
+        }
+        if is_out {
+            self.report.ruled_out += 1;
+            self.settle(audience);
+        }
+        Ok(is_out)
+    }
+
+    /// What was decided after all is marked no more.
+    fn settle(&mut self, audience: usize) {
+        let key = self.plan.watch.audience_key(audience);
+        self.user.marked.retain(|marked| *marked != key);
+    }
+
+    fn ask_module(
+        &mut self,
+        module: usize,
+        asked: &[usize],
+        findings: &mut Findings,
+        at: Time,
+    ) -> Result<Vec<(usize, bool)>, Damaged> {
+        let plan = self.plan;
         let mut conditions: Vec<u32> = Vec::new();
         let mut values: Vec<Option<Value>> = vec![None; plan.modules[module].values];
-        for audience in &asked {
+        for audience in asked {
             for (local, condition) in &plan.audiences[*audience].conditions {
                 if self.holds(*condition, findings, at)? {
                     conditions.push(*local);
@@ -99,7 +154,7 @@ impl Session<'_> {
         }
         conditions.sort_unstable();
         conditions.dedup();
-        Ok(self.cross(module, &asked, &conditions, &values))
+        Ok(self.cross(module, asked, &conditions, &values))
     }
 
     /// Calls the module. When it fails, the user keeps her memberships in what was asked, and is

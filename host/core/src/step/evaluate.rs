@@ -58,7 +58,8 @@ impl Session<'_> {
         self.user.evaluated_at = at;
         for series in touched.series.keys() {
             let due = self.next_due(*series, &findings, at)?;
-            self.user.set_due(self.plan.series[*series].key, due);
+            let empty = self.empty_from(*series)?;
+            self.user.set_due(self.plan.series[*series].key, due, empty);
         }
         self.report.evaluations_with_history += u64::from(self.history_used);
         Ok(())
@@ -80,17 +81,18 @@ impl Session<'_> {
             };
             for (feature, before) in plan.series[*series].features.iter().zip(before) {
                 let feature = &plan.features[*feature];
-                let now = feature.place(&feature.answer(stored, at));
-                conditions.extend(feature.between(before, &now));
-                if now == Place::Undecided || now != *before {
-                    audiences.extend(&feature.readers);
+                let now = feature.answer(stored, at);
+                feature.changed(before, &now, &plan.conditions, &mut conditions);
+                if !feature.readers.is_empty() {
+                    let place = feature.place(&now);
+                    if place == Place::Undecided || place != *before {
+                        audiences.extend(&feature.readers);
+                    }
                 }
             }
         }
-        conditions.sort_unstable();
-        conditions.dedup();
         for condition in conditions {
-            audiences.extend(&plan.conditions[condition].audiences);
+            audiences.extend(plan.watch.audiences_of(condition));
         }
         audiences.sort_unstable();
         audiences.dedup();
@@ -104,37 +106,67 @@ impl Session<'_> {
         findings: &mut Findings,
         at: Time,
     ) -> Result<bool, Damaged> {
+        if let Some(told) = self.told(condition, findings, at)? {
+            return Ok(told);
+        }
+        let ConditionKind::Compare { feature, comparison, .. } =
+            &self.plan.conditions[condition].kind
+        else {
+            return Ok(false);
+        };
+        let decide = |answer: &Answer| answer.truth(comparison).is_some();
+        let answer = self.resolve(*feature, findings, at, &decide)?;
+        let truth = answer.truth(comparison).unwrap_or_else(|| {
+            self.report.likely += u64::from(self.needs.is_empty());
+            answer.likely_truth(comparison)
+        });
+        findings.conditions[condition] = Some(truth);
+        Ok(truth)
+    }
+
+    /// Whether a condition on events holds of a user without any such event; nothing of others.
+    pub(super) fn without_series(&self, condition: usize) -> Option<bool> {
+        let of = self.plan.watch.series_of(condition)?;
+        (!self.user.has_series(of.key)).then_some(of.of_nothing)
+    }
+
+    /// Whether a condition holds, where what is kept of the user is enough to tell.
+    pub(super) fn told(
+        &mut self,
+        condition: usize,
+        findings: &mut Findings,
+        at: Time,
+    ) -> Result<Option<bool>, Damaged> {
         if let Some(known) = findings.conditions[condition] {
-            return Ok(known);
+            return Ok(Some(known));
         }
         let plan = self.plan;
-        let truth = match &plan.conditions[condition].kind {
+        if let Some(told) = self.without_series(condition) {
+            return Ok(Some(told));
+        }
+        let told = match &plan.conditions[condition].kind {
             // Memberships change while an evaluation goes on.
             ConditionKind::Member(audience) => {
                 let key = plan.audiences[*audience].key;
-                return Ok(self.profile.memberships.since(key).is_some());
+                return Ok(Some(self.profile.memberships.since(key).is_some()));
             }
             ConditionKind::Compare { feature, comparison, of_nothing } => {
-                match &plan.features[*feature].origin {
-                    Origin::Attribute(name) => comparison.holds(self.profile.attributes.get(name)),
-                    Origin::Series { series, .. }
-                        if !self.user.has_series(plan.series[*series].key) =>
-                    {
-                        *of_nothing
+                let feature = &plan.features[*feature];
+                match &feature.origin {
+                    Origin::Attribute(name) => {
+                        Some(comparison.holds(self.profile.attributes.get(name)))
                     }
-                    Origin::Series { .. } => {
-                        let decide = |answer: &Answer| answer.truth(comparison).is_some();
-                        let answer = self.resolve(*feature, findings, at, &decide)?;
-                        answer.truth(comparison).unwrap_or_else(|| {
-                            self.report.likely += u64::from(self.needs.is_empty());
-                            answer.likely_truth(comparison)
-                        })
+                    Origin::Series { series, .. } => {
+                        match self.user.series(plan.series[*series].key)? {
+                            None => Some(*of_nothing),
+                            Some(stored) => feature.answer(stored, at).truth(comparison),
+                        }
                     }
                 }
             }
         };
-        findings.conditions[condition] = Some(truth);
-        Ok(truth)
+        findings.conditions[condition] = told;
+        Ok(told)
     }
 
     /// A feature's exact value; none, with history asked for, while it cannot be told.
@@ -219,6 +251,12 @@ impl Session<'_> {
         let property = self.plan.series[*series].of.as_deref().unwrap_or_default();
         let events = read.first().map_or(&[] as &[Arrival], |(_, events)| events);
         count_distinct(events, property, &window, at)
+    }
+
+    /// When no window of the plan will see anything of the series any more.
+    fn empty_from(&mut self, series: usize) -> Result<Option<Time>, Damaged> {
+        let plan = &self.plan.series[series];
+        Ok(self.user.series(plan.key)?.and_then(|stored| stored.empty_from(&plan.edges)))
     }
 
     /// When the series may next change the truth of a condition by itself.

@@ -38,6 +38,8 @@ impl Rig {
             version: "1".into(),
             conditions: vec![at],
             values: vec![],
+            requires: vec![],
+            excludes: vec![],
         });
         let module = Module {
             name: "m".into(),
