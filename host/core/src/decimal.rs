@@ -23,7 +23,7 @@ pub enum DecimalError {
 /// How many places a [`Decimal`] keeps.
 const PLACES: i64 = 9;
 /// Billionths in one.
-const ONE: i128 = 1_000_000_000;
+pub(crate) const ONE: i128 = 1_000_000_000;
 /// Digits before the point that a [`Decimal`] may have. Leaves room in 128 bits for the sum of
 /// 10^11 of the largest numbers, and for a threshold times a count.
 const INTEGER_DIGITS_MAX: i64 = 18;

@@ -150,9 +150,11 @@ impl Edges {
     /// When the last moving edge has passed an event of that time; never when a window has none,
     /// or sees events only later.
     pub(crate) fn leaves(&self, time: Time) -> Option<Time> {
-        let reach = self.windows.iter().map(|window| window.within).max_by_key(|within| {
-            within.map_or(i64::MAX, |within| within.milliseconds())
-        });
+        let reach = self
+            .windows
+            .iter()
+            .map(|window| window.within)
+            .max_by_key(|within| within.map_or(i64::MAX, |within| within.milliseconds()));
         reach.flatten().map(|within| time + within)
     }
 

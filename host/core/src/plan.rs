@@ -4,19 +4,19 @@ mod build;
 mod candidates;
 mod watch;
 
-use candidates::Candidates;
-use watch::Watch;
 use crate::answer::Answer;
 use crate::comparison::Comparison;
-use crate::decimal::Decimal;
+use crate::decimal::{Decimal, ONE};
 use crate::event::Event;
 use crate::feature::{Aggregate, Selector};
 use crate::interval::Edges;
 use crate::module::AudienceKey;
 use crate::series::{SeriesKey, SeriesKind, SeriesRoom};
 use crate::window::Window;
+use candidates::Candidates;
 use std::collections::HashMap;
 use std::sync::Arc;
+use watch::Watch;
 
 /// The rules of one workspace, ready to be evaluated.
 #[derive(Debug)]
@@ -339,6 +339,14 @@ impl FeaturePlan {
         }
     }
 
+    /// The least whole number from 0 that lies at that place among the thresholds.
+    pub(crate) fn least_whole(&self, place: usize) -> u64 {
+        let Some(below) = place.checked_sub(1) else { return 0 };
+        let threshold = self.thresholds[below / 2].0.billionths().max(0);
+        let whole = threshold / ONE + i128::from(place.is_multiple_of(2));
+        u64::try_from(whole).unwrap_or(u64::MAX)
+    }
+
     /// The conditions whose truth may differ between the place of an earlier answer and an answer.
     pub(crate) fn changed(
         &self,
@@ -369,13 +377,13 @@ impl FeaturePlan {
         conditions: &[ConditionPlan],
         out: &mut Vec<usize>,
     ) {
-        out.extend(self.conditions.iter().filter(|condition| {
-            match &conditions[**condition].kind {
+        out.extend(self.conditions.iter().filter(
+            |condition| match &conditions[**condition].kind {
                 ConditionKind::Compare { comparison, .. } => {
                     was.truth(comparison) != now.truth(comparison)
                 }
                 ConditionKind::Member(_) => false,
-            }
-        }));
+            },
+        ));
     }
 }

@@ -1,12 +1,14 @@
 //! A series: one user's accumulated values for a selector and a value property.
 
+mod change;
+
 use crate::answer::{Answer, Quantity};
 use crate::codec::{Damaged, Reader, put_billionths, put_signed, put_unsigned};
 use crate::distinct::{DistinctValues, Identity};
 use crate::event::Arrival;
 use crate::feature::{Aggregate, Selector};
 use crate::interval::{Counted, Edges, Ends, Interval, Intervals, Numbers, Room, Total};
-use crate::tally::{Measured, Tally};
+use crate::tally::Tally;
 use crate::time::Time;
 use crate::value::Value;
 use crate::window::{Extent, Window};
@@ -115,35 +117,6 @@ impl Series {
         }
     }
 
-    /// The earliest instant after `now` at which the aggregate's answer may be other than `same`
-    /// accepts, if nothing more happens.
-    pub(crate) fn next_change(
-        &self,
-        aggregate: Aggregate,
-        window: &Window,
-        now: Time,
-        same: &dyn Fn(&Answer) -> bool,
-    ) -> Option<Time> {
-        let fading = match self {
-            Series::Count(intervals) => fading_change(intervals, aggregate, window, now, same),
-            Series::Numbers(intervals) => fading_change(intervals, aggregate, window, now, same),
-            Series::Ends(_) | Series::Distinct(_) => None,
-        };
-        if let Some(change) = fading {
-            return change;
-        }
-        let mut instants: Vec<Time> = Vec::new();
-        self.for_each_instant(|instant| {
-            if let Some((enters, leaves)) = window.visibility(instant) {
-                instants.extend(Some(enters).filter(|enters| *enters > now));
-                instants.extend(leaves.filter(|leaves| *leaves > now));
-            }
-        });
-        instants.sort_unstable();
-        instants.dedup();
-        instants.into_iter().find(|instant| !same(&self.answer(aggregate, window, *instant)))
-    }
-
     /// When no window of these edges will see any of the events any more, if that is certain.
     pub(crate) fn empty_from(&self, edges: &Edges) -> Option<Time> {
         let mut newest = None;
@@ -229,48 +202,6 @@ pub(crate) fn count_distinct(
     identities.sort_unstable();
     identities.dedup();
     (Answer::exactly(Quantity::count(identities.len() as u64)), next)
-}
-
-/// [`Series::next_change`] for a window that can only lose events: from the newest backwards each
-/// suffix of the intervals is summed once, and the walk visits each edge in order. `None` when the
-/// window can also gain some.
-fn fading_change<T: Measured>(
-    intervals: &Intervals<T>,
-    aggregate: Aggregate,
-    window: &Window,
-    now: Time,
-    same: &dyn Fn(&Answer) -> bool,
-) -> Option<Option<Time>> {
-    let intervals = &intervals.0;
-    if intervals.last().is_some_and(|newest| newest.last > now)
-        || window.older_than.is_some()
-        || window.from.is_some()
-        || window.to.is_some()
-    {
-        return None;
-    }
-    let Some(within) = window.within else { return Some(None) };
-    let visible = intervals.partition_point(|interval| interval.last + within <= now);
-    let visible = &intervals[visible..];
-    // What is inside when all up to an interval are gone.
-    let mut rests = vec![Tally::<T::Sum>::default(); visible.len()];
-    for at in (1..visible.len()).rev() {
-        rests[at - 1] = rests[at];
-        rests[at - 1].add(&visible[at]);
-    }
-    for (interval, rest) in visible.iter().zip(&rests) {
-        if interval.first < interval.last && interval.first + within > now {
-            let mut straddled = *rest;
-            straddled.add_part(interval, 1);
-            if !same(&straddled.answer(aggregate)) {
-                return Some(Some(interval.first + within));
-            }
-        }
-        if !same(&rest.answer(aggregate)) {
-            return Some(Some(interval.last + within));
-        }
-    }
-    Some(None)
 }
 
 impl<T: Total> Intervals<T> {

@@ -47,7 +47,7 @@ impl Moment {
 }
 
 /// Series in their stored form. One that is taken stays where it is and counts no more.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shelf<'a> {
     keys: &'a [[u8; KEY_BYTES]],
     ends: &'a [[u8; END_BYTES]],
@@ -55,6 +55,10 @@ pub(crate) struct Shelf<'a> {
     stored_moments: &'a [[u8; MOMENT_BYTES]],
     /// The moments, of which those of series that were taken are never.
     moments: Vec<Moment>,
+    /// The earliest moment at which a condition may change.
+    next_due: Moment,
+    /// The earliest at which a series becomes empty, or one that was taken would have.
+    next_empty: Moment,
 }
 
 /// A change of the shelf at a position: the series there goes, or one comes before it, or both.
@@ -73,27 +77,54 @@ struct New {
     body: Range<usize>,
 }
 
+impl Default for Shelf<'_> {
+    fn default() -> Self {
+        Shelf {
+            keys: &[],
+            ends: &[],
+            bodies: &[],
+            stored_moments: &[],
+            moments: Vec::new(),
+            next_due: Moment::NEVER,
+            next_empty: Moment::NEVER,
+        }
+    }
+}
+
 impl<'a> Shelf<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Shelf<'a>, Damaged> {
         let mut reader = Reader::new(bytes);
         let length = reader.length()?;
         let (keys, stored_moments) = (columns(&mut reader, length)?, columns(&mut reader, length)?);
         let (ends, bodies) = (columns(&mut reader, length)?, reader.rest());
-        let moments = stored_moments.iter().map(|moment| Moment(i64::from_le_bytes(*moment)));
-        let shelf = Shelf { keys, ends, bodies, stored_moments, moments: moments.collect() };
+        let moments: Vec<Moment> =
+            stored_moments.iter().map(|moment| Moment(i64::from_le_bytes(*moment))).collect();
+        let mut shelf = Shelf { keys, ends, bodies, stored_moments, moments, ..Shelf::default() };
+        shelf.find_next();
         let is_sorted = shelf.ends.is_sorted_by_key(|end| u32::from_le_bytes(*end));
         if is_sorted && shelf.end(length) == bodies.len() { Ok(shelf) } else { Err(Damaged) }
     }
 
     /// The earliest instant at which a condition may change.
     pub(crate) fn due(&self) -> Option<Time> {
-        let due = |moment: &Moment| if moment.0 & 1 == 0 { *moment } else { Moment::NEVER };
-        self.moments.iter().map(due).min().and_then(Moment::due)
+        self.next_due.due()
     }
 
+    /// The series of which a condition may change by `now`.
     pub(crate) fn keys_due(&self, now: Time) -> impl Iterator<Item = SeriesKey> + '_ {
-        let due = self.moments.iter().enumerate().filter(move |(_, moment)| moment.is_due(now));
+        let moments = if self.next_due.is_due(now) { self.moments.as_slice() } else { &[] };
+        let due = moments.iter().enumerate().filter(move |(_, moment)| moment.is_due(now));
         due.map(|(at, _)| self.key(at))
+    }
+
+    fn find_next(&mut self) {
+        (self.next_due, self.next_empty) = (Moment::NEVER, Moment::NEVER);
+        for moment in &self.moments {
+            let (due, empty) =
+                if moment.0 & 1 == 0 { (*moment, Moment::NEVER) } else { (Moment::NEVER, *moment) };
+            self.next_due = self.next_due.min(due);
+            self.next_empty = self.next_empty.min(empty);
+        }
     }
 
     pub(crate) fn contains(&self, key: SeriesKey) -> bool {
@@ -104,12 +135,16 @@ impl<'a> Shelf<'a> {
     pub(crate) fn take(&mut self, key: SeriesKey) -> Option<(Moment, &'a [u8])> {
         let at = self.find(key).ok()?;
         let moment = std::mem::replace(&mut self.moments[at], Moment::NEVER);
+        if moment == self.next_due {
+            self.find_next();
+        }
         Some((moment, &self.bodies[self.end(at)..self.end(at + 1)]))
     }
 
     /// The series of which no window sees anything any more go.
     pub(crate) fn drop_empty(&self, now: Time) -> impl Iterator<Item = Edit> + '_ {
-        let empty = self.moments.iter().enumerate().filter(move |(_, moment)| moment.is_empty(now));
+        let moments = if self.next_empty.is_empty(now) { self.moments.as_slice() } else { &[] };
+        let empty = moments.iter().enumerate().filter(move |(_, moment)| moment.is_empty(now));
         empty.map(|(at, _)| Edit { at, replaces: true, new: None })
     }
 

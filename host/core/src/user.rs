@@ -143,8 +143,7 @@ impl<'a> User<'a> {
             {
                 opened.series.compact(&plan.series[*at].edges, plan.series[*at].room, now);
             }
-            let stays =
-                keep_empty || !(opened.series.is_empty() || opened.moment.is_empty(now));
+            let stays = keep_empty || !(opened.series.is_empty() || opened.moment.is_empty(now));
             if !stays {
                 self.dropped.extend(self.shelf.drop_one(*key));
             }
@@ -234,7 +233,18 @@ impl<'a> User<'a> {
             .collect::<Result<_, Damaged>>()?;
         let shelf = Shelf::decode(reader.rest())?;
         let (open, dropped) = (BTreeMap::new(), Vec::new());
-        Ok(User { rules, arrivals, transitions, evaluated_at, scan_due, ids, marked, shelf, open, dropped })
+        Ok(User {
+            rules,
+            arrivals,
+            transitions,
+            evaluated_at,
+            scan_due,
+            ids,
+            marked,
+            shelf,
+            open,
+            dropped,
+        })
     }
 }
 

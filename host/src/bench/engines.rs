@@ -3,13 +3,14 @@
 use super::report::Durations;
 use super::rig::{Rig, message, settings, user};
 use super::{Report, Scale, catalogue};
+use crate::store::Store;
 use fastrand::Rng;
 use muster_core::Engine;
 
 /// Batches measured with each engine: as many as make a 99th percentile, and as few as `scan`
 /// can be waited for.
 const STATE_BATCHES: usize = 2_000;
-const SCAN_BATCHES: usize = 8;
+const SCAN_BATCHES: usize = 1;
 /// The time between two events of the busy user: ten thousand of them in 90 days.
 const PAUSE_MS: i64 = 90 * 86_400_000 / 10_000;
 
@@ -49,6 +50,10 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         report.add(format!("{name}: audiences ruled out a batch"), ruled_out as f64 / each, "");
         report.add(format!("{name}: audiences asked for a batch"), decided as f64 / each, "");
         report.add(format!("{name}: transitions a batch"), changes as f64 / each, "");
+        if let Some(record) = rig.store.user(&user("busy"))? {
+            let bytes = (record.state.len() + record.profile.len()) as f64;
+            report.add(format!("{name}: bytes of state and profile"), bytes, "");
+        }
         report.add(
             format!("{name}: batches that read history"),
             100.0 * with_history as f64 / each,

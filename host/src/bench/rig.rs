@@ -97,10 +97,8 @@ pub(super) fn message(rng: &mut Rng, name: Option<&str>, now: Time) -> Message {
     let name = name.unwrap_or(&happening.name).into();
     let amount = Decimal::from_billionths(i128::from(happening.amount) * 10_000_000);
     let platform = Value::text(happening.platform);
-    let mut properties = vec![
-        ("amount".into(), Value::Number(amount)),
-        ("platform".into(), platform.clone()),
-    ];
+    let mut properties =
+        vec![("amount".into(), Value::Number(amount)), ("platform".into(), platform.clone())];
     properties.extend(happening.subjects.map(|(name, value)| (name.into(), Value::text(&value))));
     properties.sort();
     let context = Arc::new(vec![("platform".into(), platform)]);

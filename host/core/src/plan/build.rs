@@ -1,12 +1,12 @@
 //! Making a plan of modules.
 
 use super::{
-    AudiencePlan, Candidates, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Place, Plan,
-    PlanError, SelectorPlan, SeriesPlan, Settings, Watch,
+    AudiencePlan, Candidates, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Place,
+    Plan, PlanError, SelectorPlan, SeriesPlan, Settings, Watch,
 };
 use crate::answer::Answer;
 use crate::decide::{Decide, Question};
-use crate::decimal::Decimal;
+use crate::decimal::{Decimal, ONE};
 use crate::feature::{Aggregate, Condition, Feature, Selector};
 use crate::interval::{Edges, Room};
 use crate::module::{Audience, AudienceKey, Module};
@@ -432,7 +432,7 @@ fn greatest_count(plan: &Plan, series: usize) -> usize {
     });
     let greatest =
         counting.filter_map(|feature| feature.thresholds.last()).map(|(number, _)| number);
-    let whole = greatest.map(|number| number.billionths().max(0) / 1_000_000_000).max();
+    let whole = greatest.map(|number| number.billionths().max(0) / ONE).max();
     usize::try_from(whole.unwrap_or(0)).unwrap_or(usize::MAX - 1) + 1
 }
 

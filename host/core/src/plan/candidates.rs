@@ -29,16 +29,17 @@ enum Asked {
 impl Candidates {
     /// Adds a selector by its number.
     pub(super) fn add(&mut self, selector: &Selector, number: usize) {
-        let with = selector.with().iter().map(|(name, comparison)| {
-            (Asked::Property(name.clone()), comparison)
-        });
-        let context = selector.context().iter().map(|(key, comparison)| {
-            (Asked::Context(key.clone()), comparison)
-        });
+        let with = selector
+            .with()
+            .iter()
+            .map(|(name, comparison)| (Asked::Property(name.clone()), comparison));
+        let context = selector
+            .context()
+            .iter()
+            .map(|(key, comparison)| (Asked::Context(key.clone()), comparison));
         // A property takes more values than a context as a rule, so it goes first.
-        let asked = with.chain(context).find_map(|(asked, comparison)| {
-            Some((asked, values(comparison)?))
-        });
+        let asked =
+            with.chain(context).find_map(|(asked, comparison)| Some((asked, values(comparison)?)));
         let Some((asked, values)) = asked else { return self.plain.push(number) };
         let by_value = self.by_value.entry(asked).or_default();
         for value in values {

@@ -63,7 +63,8 @@ impl Watch {
             let Origin::Series { series: at, .. } = features[feature].origin else { return None };
             Some(SeriesOf { key: series[at].key, of_nothing })
         };
-        let signed = |(condition, truth): (usize, bool)| ((condition as u32) << 1) | u32::from(truth);
+        let signed =
+            |(condition, truth): (usize, bool)| ((condition as u32) << 1) | u32::from(truth);
         let essentials = essentials.into_iter().map(|list| list.into_iter().map(signed).collect());
         Watch {
             audiences_of: Lists::new(audiences_of),

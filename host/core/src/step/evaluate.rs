@@ -276,6 +276,12 @@ impl Session<'_> {
             }
             let now = feature.answer(stored, at);
             let place = feature.place(&now);
+            if let Place::Number(number) = place
+                && *aggregate == Aggregate::Count
+                && let Some(fewer) = stored.fewer_than(feature.least_whole(number), window, at)
+            {
+                return fewer.0;
+            }
             if place != Place::Undecided {
                 let same = |answer: &Answer| feature.place(answer) == place;
                 return stored.next_change(*aggregate, window, at, &same);
