@@ -37,6 +37,8 @@ pub struct Metrics {
     pub history_rows: IntCounter,
     /// Conditions decided by the likelier answer.
     pub likely_conditions: IntCounter,
+    /// How far those answers may be off, as a share of them, at the most of each evaluation.
+    pub likely_error: Histogram,
     /// Transitions by workspace, audience, direction, engine and cause.
     pub transitions: IntCounterVec,
     /// Decisions that a module failed to give, by audience.
@@ -69,6 +71,11 @@ impl Metrics {
             .buckets(exponential_buckets(start, factor, count)?);
         let sizes = HistogramOpts::new("muster_batch_messages", "Messages of a committed group")
             .buckets(exponential_buckets(1.0, 2.0, 13)?);
+        let likely_error = HistogramOpts::new(
+            "muster_likely_error_ratio",
+            "How far answers may be off that were decided without history, as a share of them",
+        )
+        .buckets(exponential_buckets(1.0 / 1024.0, 2.0, 11)?);
         Ok(Metrics {
             messages: register.counters("messages", "Messages accepted", &["workspace"])?,
             events: register.counters("events", "Events accepted", &["workspace"])?,
@@ -87,6 +94,7 @@ impl Metrics {
             history_rows: register.counter("history_rows", "Rows of history looked at")?,
             likely_conditions: register
                 .counter("likely_conditions", "Conditions decided by the likelier answer")?,
+            likely_error: register.add(Histogram::with_opts(likely_error)?)?,
             transitions: register.counters(
                 "transitions",
                 "Users who entered and left",

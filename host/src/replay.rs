@@ -29,7 +29,7 @@ pub struct Replay<'a> {
 }
 
 /// What a replay did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Totals {
     /// Messages that applied.
     pub messages: u64,
@@ -45,6 +45,10 @@ pub struct Totals {
     pub evaluations_with_history: u64,
     /// Rows of history looked at.
     pub rows: u64,
+    /// Conditions decided by the likelier answer, since history may not be read.
+    pub likely: u64,
+    /// How far those answers may be off at the most, as a share of them.
+    pub likely_error_max: f64,
     /// Decisions that a module failed to give.
     pub failures: u64,
 }
@@ -189,6 +193,8 @@ impl Totals {
         self.evaluations += report.evaluations;
         self.evaluations_with_history += report.evaluations_with_history;
         self.rows += report.rows;
+        self.likely += report.likely;
+        self.likely_error_max = self.likely_error_max.max(report.likely_error_max);
         self.failures += report.failures.len() as u64;
     }
 }

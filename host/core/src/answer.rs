@@ -123,6 +123,20 @@ impl Answer {
         }
     }
 
+    /// How far the middle may lie from the true value, as a share of the middle: at most 1, which
+    /// says that nothing is known.
+    pub(crate) fn error_bound(&self) -> f64 {
+        match self {
+            Answer::Nothing | Answer::Value(_) => 0.0,
+            Answer::Number { low, high, nothing: false } => {
+                let [low, high] = [low, high].map(|end| end.decimal().billionths() as f64);
+                let (half, middle) = ((high - low) / 2.0, ((high + low) / 2.0).abs());
+                if half < middle { half / middle } else { f64::from(u8::from(half > 0.0)) }
+            }
+            Answer::Number { .. } | Answer::Unknown => 1.0,
+        }
+    }
+
     /// The truth in the middle of what is possible: the best guess when history may not be read.
     pub(crate) fn likely_truth(&self, comparison: &Comparison) -> bool {
         match self {

@@ -87,7 +87,7 @@ pub struct Step {
 }
 
 /// What a step took, for metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// Events and messages dropped as repetitions.
     pub duplicates: u64,
@@ -105,6 +105,9 @@ pub struct Report {
     pub rows: u64,
     /// Conditions decided by the likelier answer, since history may not be read.
     pub likely: u64,
+    /// How far the likelier answers may lie from the true values at the most, as a share of the
+    /// answers: at most 1, which says that nothing is known.
+    pub likely_error_max: f64,
     /// Audiences that could not be decided, and why.
     pub failures: Vec<(Arc<str>, Arc<str>)>,
 }

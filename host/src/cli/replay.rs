@@ -258,9 +258,16 @@ fn describe(totals: &Totals, refused: u64) -> String {
         0 => String::new(),
         failures => format!("; {failures} decisions failed"),
     };
+    let likely = match totals.likely {
+        0 => String::new(),
+        likely => format!(
+            "; {likely} conditions decided by the likelier answer, which is off by at most {:.1}%",
+            100.0 * totals.likely_error_max
+        ),
+    };
     format!(
         "{} messages, {} events, {} repetitions, {refused} refused: {} transitions; \
-         {} evaluations, {share:.2}% with history ({} rows){failures}",
+         {} evaluations, {share:.2}% with history ({} rows){likely}{failures}",
         totals.messages,
         totals.events,
         totals.duplicates,

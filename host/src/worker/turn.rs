@@ -250,6 +250,9 @@ impl Turns {
         metrics.ruled_out.inc_by(report.ruled_out);
         metrics.history_rows.inc_by(report.rows);
         metrics.likely_conditions.inc_by(report.likely);
+        if report.likely > 0 {
+            metrics.likely_error.observe(report.likely_error_max);
+        }
         for transition in &stepped.transitions {
             let labels = [
                 &*key.workspace,

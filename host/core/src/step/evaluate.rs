@@ -117,7 +117,11 @@ impl Session<'_> {
         let decide = |answer: &Answer| answer.truth(comparison).is_some();
         let answer = self.resolve(*feature, findings, at, &decide)?;
         let truth = answer.truth(comparison).unwrap_or_else(|| {
-            self.report.likely += u64::from(self.needs.is_empty());
+            if self.needs.is_empty() {
+                self.report.likely += 1;
+                let bound = answer.error_bound();
+                self.report.likely_error_max = self.report.likely_error_max.max(bound);
+            }
             answer.likely_truth(comparison)
         });
         findings.conditions[condition] = Some(truth);

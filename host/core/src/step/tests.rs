@@ -28,10 +28,16 @@ struct Rig {
     history: Vec<Arrival>,
     transitions: Vec<Transition>,
     reads: usize,
+    /// How many conditions were decided by the likelier answer, and the worst bound of its error.
+    likely: (u64, f64),
 }
 
 impl Rig {
     fn new(engine: Engine, intervals: usize, conditions: &[Condition]) -> Rig {
+        Rig::with(Settings { engine, intervals, ..Settings::default() }, conditions)
+    }
+
+    fn with(settings: Settings, conditions: &[Condition]) -> Rig {
         let audiences = (0u32..).zip(conditions).map(|(at, _)| Audience {
             id: format!("a{at:02}").into(),
             name: "".into(),
@@ -47,7 +53,6 @@ impl Rig {
             values: vec![],
             audiences: audiences.collect(),
         };
-        let settings = Settings { engine, intervals, ..Settings::default() };
         Rig {
             plan: Plan::new(settings, &[module], [], &mut Mirror).unwrap(),
             state: None,
@@ -56,6 +61,7 @@ impl Rig {
             history: Vec::new(),
             transitions: Vec::new(),
             reads: 0,
+            likely: (0, 0.0),
         }
     }
 
@@ -83,6 +89,8 @@ impl Rig {
         self.state = Some(done.state);
         self.profile = done.profile.or(self.profile.take());
         self.due = done.due;
+        self.likely.0 += done.report.likely;
+        self.likely.1 = self.likely.1.max(done.report.likely_error_max);
         self.history.extend(done.history);
         self.transitions.extend(done.transitions);
     }
@@ -197,4 +205,52 @@ proptest! {
         };
         prop_assert_eq!(told(&state), told(&scan));
     }
+}
+
+fn count(event: &str, within_ms: i64, least: i64) -> Condition {
+    let window = Window { within: Span::from_milliseconds(within_ms), ..Window::LIFETIME };
+    Condition::Compare {
+        feature: Feature::Events {
+            selector: Arc::new(Selector::new(Some(event.into()), vec![], vec![])),
+            aggregate: Aggregate::Count,
+            of: None,
+            window,
+        },
+        comparison: Comparison::new(vec![Test::GreaterOrEqual(least.into())]),
+    }
+}
+
+fn single(time: i64, buy: bool) -> (Message, Time) {
+    let message = Message { events: vec![event(time, buy, None)], ..Message::default() };
+    (message, Time::from_milliseconds(time).unwrap())
+}
+
+#[test]
+fn series_that_no_window_sees_any_more_are_dropped() {
+    // Neither condition ever holds, so that no timer looks at the series.
+    let conditions = [count("buy", 10, 5), count("look", 1_000, 5)];
+    let sizes = [false, true].map(|bought| {
+        let mut rig = Rig::new(Engine::State, 4, &conditions);
+        let (message, now) = single(0, bought);
+        rig.message(&message, now);
+        let (message, now) = single(20, false);
+        rig.message(&message, now);
+        rig.state.unwrap().len()
+    });
+    let [looked_twice, bought_before] = sizes;
+    assert!(bought_before < looked_twice, "{sizes:?}");
+}
+
+#[test]
+fn bounded_accuracy_reads_no_history_and_tells_its_bound() {
+    let settings = Settings { exact: false, intervals: 2, ..Settings::default() };
+    let conditions = [count("buy", 300, 60), count("buy", 700, 170)];
+    let mut rig = Rig::with(settings, &conditions);
+    for time in 0..900 {
+        let (message, now) = single(3 * time, true);
+        rig.message(&message, now);
+    }
+    assert_eq!(rig.reads, 0);
+    let (decided, bound) = rig.likely;
+    assert!(decided > 0 && bound > 0.0 && bound < 1.0, "{decided} conditions, bound {bound}");
 }
