@@ -12,6 +12,12 @@ use muster_core::{Arrival, AudienceKey, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Dead letters that are kept; the oldest go first. Enough to find out what is wrong with a source,
+/// and at their largest 40 MB.
+const DEAD_LETTERS_MAX: u64 = 10_000;
+/// Transitions of a workspace deleted in one call, so that a commit is not held up for long.
+const EXPIRED_MAX: usize = 4_096;
+
 /// A user of a workspace. Both parts are 1 to 256 bytes without NUL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey {
@@ -124,10 +130,17 @@ pub trait Store: Send + Sync {
 
     /// Deletes a bounded number of the oldest transitions, those whose commit's clock was before an
     /// instant. Gives how many.
+    ///
+    /// # Errors
+    /// When it failed or may have; then nothing is accepted any more, as with a commit, and nothing
+    /// is said to have expired.
     fn expire_transitions(&self, committed_before: Time) -> Result<u64, StoreError>;
 
     /// Looks at a number of rows of history and deletes those that are older than what is kept of
     /// their workspace and event name. Gives how many, and where to go on, if not at the end.
+    ///
+    /// # Errors
+    /// When it failed or may have; then nothing is accepted any more, as with a commit.
     fn expire_history(
         &self,
         after: Option<HistoryCursor>,

@@ -2,7 +2,9 @@
 //!
 //! A commit is one write batch, synced to disk, and then the mark, synced. See [`mark`] for why.
 
+mod commit;
 mod directory;
+mod expiry;
 mod keys;
 mod mark;
 mod rows;
@@ -12,20 +14,14 @@ mod tests;
 
 use super::{Commit, HistoryCursor, Store, StoreError, UserKey, UserRecord};
 use directory::Directory;
-use fjall::{Database, Guard, Keyspace, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Guard, Keyspace};
 use keys::Parts;
 use mark::Mark;
 use muster_core::{Arrival, AudienceKey, Time};
-use rows::HISTORY_ROW_SPAN_MS;
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tables::{CLOCK, COMMITS, Cursor, EXPIRED, LAST_DEAD_LETTER, NEWEST, State, Tables};
+use tables::{State, Tables};
 
-/// Dead letters that are kept; the oldest go first.
-const DEAD_LETTERS_MAX: u64 = 10_000;
-/// Transitions deleted in one call, so that a commit is not held up for long.
-const EXPIRED_MAX: usize = 4_096;
 /// Bytes of the journal: enough that its files are not cut often.
 const JOURNAL_BYTES: u64 = 1 << 30;
 /// Bytes of memory for blocks read, unless it is set otherwise.
@@ -101,31 +97,11 @@ impl EmbeddedStore {
     fn pair(&self, guard: Guard) -> Result<(fjall::Slice, fjall::Slice), StoreError> {
         guard.into_inner().map_err(|error| self.broken(error))
     }
-
-    /// Writes a batch durably; when that fails, nothing is accepted any more.
-    fn write(&self, batch: OwnedWriteBatch, commit: u64) -> Result<(), StoreError> {
-        let written = batch.durability(Some(PersistMode::SyncData)).commit();
-        let written = written.map_err(|error| error_text(&error));
-        let marked = written.and_then(|()| self.mark.write(commit).map_err(|e| e.to_string()));
-        marked.map_err(|reason| {
-            let reason: Arc<str> = reason.into();
-            self.state().failed = Some(reason.clone());
-            StoreError::WriteFailed { path: self.directory.path.clone(), reason }
-        })
-    }
 }
 
 /// Whether the tables' folder holds anything.
 fn has_tables(path: &Path) -> bool {
     path.join("tables").read_dir().is_ok_and(|mut entries| entries.next().is_some())
-}
-
-/// What the tree says, in words of its own.
-fn error_text(error: &fjall::Error) -> String {
-    match error {
-        fjall::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    }
 }
 
 impl Store for EmbeddedStore {
@@ -179,57 +155,7 @@ impl Store for EmbeddedStore {
     }
 
     fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let (number, mut cursors, mut last_dead_letter) = {
-            let state = self.state();
-            if let Some(reason) = &state.failed {
-                let path = self.directory.path.clone();
-                return Err(StoreError::WriteFailed { path, reason: reason.clone() });
-            }
-            (state.commits + 1, HashMap::<Arc<str>, u64>::new(), state.last_dead_letter)
-        };
-        let mut batch = self.database.batch();
-        let earliest = commit.users.iter().filter_map(|user| user.due).min();
-        for mut user in commit.users {
-            for transition in std::mem::take(&mut user.transitions) {
-                let workspace = &user.key.workspace;
-                let newest = cursors.entry(workspace.clone()).or_insert_with(|| {
-                    self.state().cursors.get(workspace).map_or(0, |cursor| cursor.newest)
-                });
-                *newest += 1;
-                let mut value = keys::ordered(commit.clock).to_vec();
-                value.extend_from_slice(&transition);
-                batch.insert(&self.tables.outbox, keys::outbox(workspace, *newest), value);
-            }
-            self.put_user(&mut batch, user);
-        }
-        for letter in commit.dead_letters {
-            last_dead_letter += 1;
-            batch.insert(&self.tables.dead_letters, last_dead_letter.to_be_bytes(), letter);
-            if let Some(oldest) = last_dead_letter.checked_sub(DEAD_LETTERS_MAX) {
-                batch.remove(&self.tables.dead_letters, oldest.to_be_bytes());
-            }
-        }
-        for (key, id) in commit.audiences {
-            batch.insert(&self.tables.audiences, key.bits().to_be_bytes(), id.as_bytes());
-        }
-        let meta = &self.tables.meta;
-        batch.insert(meta, CLOCK, keys::ordered(commit.clock));
-        batch.insert(meta, COMMITS, number.to_be_bytes());
-        batch.insert(meta, LAST_DEAD_LETTER, last_dead_letter.to_be_bytes());
-        for (workspace, newest) in &cursors {
-            batch.insert(meta, keys::per_workspace(NEWEST, workspace), newest.to_be_bytes());
-        }
-        self.write(batch, number)?;
-        let mut state = self.state();
-        state.clock = commit.clock;
-        state.commits = number;
-        state.last_dead_letter = last_dead_letter;
-        for (workspace, newest) in cursors {
-            state.cursors.entry(workspace).or_default().newest = newest;
-        }
-        // Only now that they can be read: a look in between must not pass them by.
-        state.timers_from = earliest.map_or(state.timers_from, |due| due.min(state.timers_from));
-        Ok(())
+        self.put(commit)
     }
 
     fn members(
@@ -281,10 +207,19 @@ impl Store for EmbeddedStore {
         }
         let range = keys::outbox(workspace, after + 1)..=keys::outbox(workspace, cursor.newest);
         let mut transitions = Vec::new();
-        for (sequence, guard) in (after + 1..).zip(self.tables.outbox.range(range).take(limit)) {
-            let (_, value) = self.pair(guard)?;
-            let json = value.get(8..).ok_or(StoreError::Damaged { table: "outbox" })?;
+        for (expected, guard) in (after + 1..).zip(self.tables.outbox.range(range).take(limit)) {
+            let (key, value) = self.pair(guard)?;
+            let sequence = keys::outbox_sequence(&key);
+            let json = value.get(8..).zip(sequence);
+            let (json, sequence) = json.ok_or(StoreError::Damaged { table: "outbox" })?;
+            if sequence != expected {
+                // Those between were deleted since the cursor was looked at.
+                return Err(StoreError::CursorExpired { oldest: sequence - 1 });
+            }
             transitions.push((sequence, json.to_vec()));
+        }
+        if transitions.is_empty() && limit > 0 {
+            return Err(StoreError::CursorExpired { oldest: cursor.newest });
         }
         Ok(transitions)
     }
@@ -294,36 +229,7 @@ impl Store for EmbeddedStore {
     }
 
     fn expire_transitions(&self, committed_before: Time) -> Result<u64, StoreError> {
-        let cursors: Vec<(Arc<str>, Cursor)> =
-            self.state().cursors.iter().map(|(name, cursor)| (name.clone(), *cursor)).collect();
-        let mut deleted = 0;
-        for (workspace, cursor) in cursors {
-            let range = keys::outbox(&workspace, cursor.expired + 1)
-                ..=keys::outbox(&workspace, cursor.newest);
-            if range.is_empty() {
-                continue;
-            }
-            let mut batch = self.database.batch();
-            let mut expired = cursor.expired;
-            for guard in self.tables.outbox.range(range).take(EXPIRED_MAX) {
-                let (key, value) = self.pair(guard)?;
-                if Parts(&value).time().is_some_and(|clock| clock >= committed_before) {
-                    break;
-                }
-                batch.remove(&self.tables.outbox, key);
-                expired += 1;
-            }
-            if expired == cursor.expired {
-                continue;
-            }
-            let meta = keys::per_workspace(EXPIRED, &workspace);
-            batch.insert(&self.tables.meta, meta, expired.to_be_bytes());
-            // Told before it is done, so that no reader takes a gap for the beginning.
-            self.state().cursors.entry(workspace).or_default().expired = expired;
-            batch.commit().map_err(|error| self.broken(error))?;
-            deleted += expired - cursor.expired;
-        }
-        Ok(deleted)
+        self.delete_transitions(committed_before)
     }
 
     fn expire_history(
@@ -332,27 +238,7 @@ impl Store for EmbeddedStore {
         rows: usize,
         keep_from: &dyn Fn(&str, &str) -> Time,
     ) -> Result<(u64, Option<HistoryCursor>), StoreError> {
-        let mut from = after.map(|cursor| cursor.0).unwrap_or_default();
-        from.push(0);
-        let mut batch = self.database.batch();
-        let (mut deleted, mut looked_at, mut last) = (0, 0, None);
-        for guard in self.tables.history.range(from..).take(rows) {
-            let key = guard.key().map_err(|error| self.broken(error))?;
-            let mut parts = Parts(&key);
-            let row = parts.user().zip(parts.text()).zip(parts.time());
-            let ((user, name), first) = row.ok_or(StoreError::Damaged { table: "history" })?;
-            let keep_from = keep_from(&user.workspace, &name).milliseconds();
-            looked_at += 1;
-            last = Some(HistoryCursor(key.to_vec()));
-            if first.milliseconds() + HISTORY_ROW_SPAN_MS < keep_from {
-                batch.remove(&self.tables.history, key);
-                deleted += 1;
-            }
-        }
-        if deleted > 0 {
-            batch.commit().map_err(|error| self.broken(error))?;
-        }
-        Ok((deleted, last.filter(|_| looked_at == rows)))
+        self.delete_history(after, rows, keep_from)
     }
 
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {

@@ -1,15 +1,12 @@
 //! A store in memory, for replays that keep nothing and for tests.
 
-use super::{Commit, HistoryCursor, Store, StoreError, UserKey, UserRecord};
+use super::{
+    Commit, DEAD_LETTERS_MAX, EXPIRED_MAX, HistoryCursor, Store, StoreError, UserKey, UserRecord,
+};
 use muster_core::{Arrival, AudienceKey, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Dead letters that are kept; the oldest go first.
-const DEAD_LETTERS_MAX: u64 = 10_000;
-/// Transitions deleted in one call.
-const EXPIRED_MAX: usize = 4_096;
 
 /// A store that is gone with the process.
 #[derive(Debug, Default)]

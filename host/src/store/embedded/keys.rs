@@ -62,6 +62,11 @@ pub(super) fn outbox(workspace: &str, sequence: u64) -> Vec<u8> {
     out
 }
 
+/// The sequence number that a key of the outbox ends with.
+pub(super) fn outbox_sequence(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<NUMBER>().map(|number| u64::from_be_bytes(*number))
+}
+
 /// A figure that is kept for each workspace.
 pub(super) fn per_workspace(figure: &str, workspace: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(figure.len() + workspace.len() + 2);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::{Commit, UserCommit, UserKey};
+use fjall::PersistMode;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -131,4 +132,70 @@ fn after_a_failed_write_nothing_is_accepted() {
     drop(store);
     let store = open(folder.path()).unwrap();
     store.commit(commit("cat")).unwrap();
+}
+
+/// Makes the tables fail as they do on a full disk: they cannot be written in the background.
+fn break_tables(store: &EmbeddedStore) {
+    fs::remove_dir_all(store.directory.path.join("tables").join("keyspaces")).unwrap();
+    store.tables.outbox.rotate_memtable().unwrap();
+    let started = std::time::Instant::now();
+    while store.database.persist(PersistMode::Buffer).is_ok() {
+        assert!(started.elapsed().as_secs() < 20, "writing the tables did not fail");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn after_a_failed_deletion_nothing_is_accepted_and_nothing_has_expired() {
+    type Deletion = fn(&EmbeddedStore) -> Result<(), StoreError>;
+    let late = || Time::from_milliseconds(2_000).unwrap();
+    let deletions: [Deletion; 2] = [
+        |store| store.expire_transitions(Time::MAX).map(drop),
+        |store| store.expire_history(None, 10, &|_, _| Time::MAX).map(drop),
+    ];
+    for delete in deletions {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).unwrap();
+        let mut ann = commit("ann");
+        let event = muster_core::Event {
+            name: "buy".into(),
+            time: late(),
+            id: None,
+            properties: Vec::new(),
+            context: Arc::default(),
+        };
+        ann.users[0].history = vec![Arrival { number: 1, event: Arc::new(event) }];
+        store.commit(ann).unwrap();
+        break_tables(&store);
+        let failed = delete(&store).unwrap_err();
+        assert!(matches!(failed, StoreError::WriteFailed { .. }), "{failed}");
+        assert_eq!(store.transitions("w", 0, 10).unwrap(), [(1, b"{}".to_vec())]);
+        // Whatever comes next is refused by the store itself, not for the tables' sake.
+        assert!(store.state().failed.is_some());
+        let refused = store.commit(commit("bob")).unwrap_err().to_string();
+        assert_eq!(refused, failed.to_string());
+    }
+}
+
+#[test]
+fn a_reader_that_looked_before_a_deletion_takes_no_gap_for_the_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    for clock in [1_000, 2_000, 3_000] {
+        let clock = Time::from_milliseconds(clock).unwrap();
+        store.commit(Commit { clock, ..commit("ann") }).unwrap();
+    }
+    let forget = || store.state().cursors.get_mut("w").unwrap().expired = 0;
+    let oldest = |after: u64| match store.transitions("w", after, 10) {
+        Err(StoreError::CursorExpired { oldest }) => oldest,
+        other => panic!("not expired: {other:?}"),
+    };
+    store.expire_transitions(Time::from_milliseconds(3_000).unwrap()).unwrap();
+    forget();
+    assert_eq!((oldest(0), oldest(1)), (2, 2));
+    assert_eq!(store.transitions("w", 2, 10).unwrap(), [(3, b"{}".to_vec())]);
+    store.expire_transitions(Time::MAX).unwrap();
+    forget();
+    assert_eq!(oldest(2), 3);
+    assert!(store.transitions("w", 3, 10).unwrap().is_empty());
 }
