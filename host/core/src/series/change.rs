@@ -43,7 +43,7 @@ impl Series {
         if !self.can_only_fade(window, now) {
             return None;
         }
-        let Some(within) = window.within else { return Some(Fewer(None)) };
+        let Some(within) = window.within.filter(|_| least > 0) else { return Some(Fewer(None)) };
         let mut newer = 0;
         for interval in intervals.0.iter().rev() {
             if newer + interval.count < least {
