@@ -148,6 +148,9 @@ pub trait Store: Send + Sync {
         keep_from: &dyn Fn(&str, &str) -> Time,
     ) -> Result<(u64, Option<HistoryCursor>), StoreError>;
 
+    /// Up to when events of a workspace may have been deleted from histories, by event name.
+    fn forgotten(&self, workspace: &str) -> Result<Vec<(Arc<str>, Time)>, StoreError>;
+
     /// What was refused, after a sequence number, the oldest first. Only the newest are kept.
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
 

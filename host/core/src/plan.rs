@@ -2,11 +2,21 @@
 
 mod build;
 mod candidates;
+mod error;
+mod exact;
+mod order;
+mod place;
+mod settings;
+mod settle;
 mod watch;
 
-use crate::answer::Answer;
+pub use error::PlanError;
+pub use exact::ExactFrom;
+pub(crate) use place::Place;
+pub use settings::{Engine, Settings};
+
 use crate::comparison::Comparison;
-use crate::decimal::{Decimal, ONE};
+use crate::decimal::Decimal;
 use crate::event::Event;
 use crate::feature::{Aggregate, Selector};
 use crate::interval::Edges;
@@ -44,104 +54,6 @@ pub struct Plan {
     pub(crate) baseline: Vec<usize>,
     /// Audiences that are no more, whose members have yet to leave.
     pub(crate) removed: HashMap<AudienceKey, Arc<str>>,
-}
-
-/// Which engine answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Engine {
-    /// Reads the user's events for every condition: simple, and slow for busy users.
-    Scan,
-    /// Reads the numbers that are kept for each user.
-    #[default]
-    State,
-}
-
-/// How a plan evaluates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Which engine answers.
-    pub engine: Engine,
-    /// How many merged intervals a series keeps beside its newest events.
-    pub intervals: usize,
-    /// Whether history is read when intervals alone do not decide; else the likelier answer counts.
-    pub exact: bool,
-    /// Whether series without events are kept. They never change an answer; keeping them shows what
-    /// discarding them saves.
-    pub keep_empty: bool,
-    /// For how long an event's or a message's id is remembered, in milliseconds.
-    pub id_horizon_ms: i64,
-    /// How many ids of a user are remembered at the most.
-    pub ids: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            engine: Engine::State,
-            intervals: 64,
-            exact: true,
-            keep_empty: false,
-            id_horizon_ms: 86_400_000,
-            ids: 256,
-        }
-    }
-}
-
-impl Engine {
-    /// Its name in transitions, metrics and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Engine::Scan => "scan",
-            Engine::State => "state",
-        }
-    }
-}
-
-/// Why modules cannot be evaluated together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// Two modules define an audience of one id.
-    #[error("audience `{id}` is in module `{first}` and in `{second}`: rename or remove one")]
-    DuplicateAudience {
-        /// The audience.
-        id: Arc<str>,
-        /// The module that has it.
-        first: Arc<str>,
-        /// The other.
-        second: Arc<str>,
-    },
-    /// An audience refers to one that no module defines.
-    #[error(
-        "module `{module}` refers to audience `{id}`, which no module defines: deploy it first"
-    )]
-    UnknownAudience {
-        /// The module that refers.
-        module: Arc<str>,
-        /// What it refers to.
-        id: Arc<str>,
-    },
-    /// Modules refer to each other in a circle, or one to itself.
-    #[error("modules refer to each other in a circle: {}", modules.join(" -> "))]
-    Cycle {
-        /// The modules of the circle.
-        modules: Vec<Arc<str>>,
-    },
-    /// Two different things have one content key.
-    #[error("`{one}` and `{other}` have the same content key: rename or rewrite one of them")]
-    KeyCollision {
-        /// One of them.
-        one: String,
-        /// The other.
-        other: String,
-    },
-    /// A module did not decide the audiences of a user of whom nothing is known.
-    #[error("module `{module}` cannot be evaluated: {reason}")]
-    Undecided {
-        /// The module.
-        module: Arc<str>,
-        /// What it said.
-        reason: Arc<str>,
-    },
 }
 
 #[derive(Debug)]
@@ -303,87 +215,4 @@ pub struct PlanSizes {
     pub series: usize,
     pub features: usize,
     pub conditions: usize,
-}
-
-/// Where an answer lies among a feature's thresholds.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Place {
-    Nothing,
-    /// Twice the number of thresholds below, one more when it is on the next.
-    Number(usize),
-    Value(Answer),
-    Undecided,
-}
-
-impl FeaturePlan {
-    /// Whether every condition of the feature is true or false alike at both answers is told by
-    /// comparing their places. A raw value has no two like places but equal ones.
-    pub(crate) fn place(&self, answer: &Answer) -> Place {
-        match answer {
-            _ if !self.readers.is_empty() && answer.is_exact() => Place::Value(answer.clone()),
-            Answer::Nothing => Place::Nothing,
-            Answer::Number { low, high, nothing: false } => {
-                let at = |quantity: &crate::answer::Quantity| {
-                    let below =
-                        |(threshold, _): &(Decimal, _)| quantity.compare(*threshold).is_gt();
-                    let below = self.thresholds.partition_point(below);
-                    let on = self.thresholds.get(below);
-                    2 * below + usize::from(on.is_some_and(|(t, _)| quantity.compare(*t).is_eq()))
-                };
-                let place = at(low);
-                let decided = self.readers.is_empty() && (low == high || place == at(high));
-                if decided { Place::Number(place) } else { Place::Undecided }
-            }
-            Answer::Value(_) => Place::Value(answer.clone()),
-            Answer::Number { .. } | Answer::Unknown => Place::Undecided,
-        }
-    }
-
-    /// The least whole number from 0 that lies at that place among the thresholds.
-    pub(crate) fn least_whole(&self, place: usize) -> u64 {
-        let Some(below) = place.checked_sub(1) else { return 0 };
-        let threshold = self.thresholds[below / 2].0.billionths().max(0);
-        let whole = threshold / ONE + i128::from(place.is_multiple_of(2));
-        u64::try_from(whole).unwrap_or(u64::MAX)
-    }
-
-    /// The conditions whose truth may differ between the place of an earlier answer and an answer.
-    pub(crate) fn changed(
-        &self,
-        before: &Place,
-        now: &Answer,
-        conditions: &[ConditionPlan],
-        out: &mut Vec<usize>,
-    ) {
-        let place = self.place(now);
-        match (before, &place) {
-            (Place::Undecided, _) | (_, Place::Undecided) => out.extend(&self.conditions),
-            _ if *before == place => {}
-            (Place::Number(one), Place::Number(other)) => {
-                let (low, high) = (one.min(other), one.max(other));
-                let crossed = &self.thresholds[low / 2..high.div_ceil(2)];
-                out.extend(crossed.iter().flat_map(|(_, conditions)| conditions));
-            }
-            (Place::Value(was), _) => self.differing(was, now, conditions, out),
-            (Place::Nothing, _) => self.differing(&Answer::Nothing, now, conditions, out),
-            (Place::Number(_), _) => out.extend(&self.conditions),
-        }
-    }
-
-    fn differing(
-        &self,
-        was: &Answer,
-        now: &Answer,
-        conditions: &[ConditionPlan],
-        out: &mut Vec<usize>,
-    ) {
-        out.extend(self.conditions.iter().filter(
-            |condition| match &conditions[**condition].kind {
-                ConditionKind::Compare { comparison, .. } => {
-                    was.truth(comparison) != now.truth(comparison)
-                }
-                ConditionKind::Member(_) => false,
-            },
-        ));
-    }
 }

@@ -3,14 +3,15 @@
 use super::failure::Failure;
 use super::{PAGE_MAX, Page, Service, Shared, check_user, lines};
 use crate::decode::format_time;
-use crate::store::UserKey;
+use crate::store::{Store, UserKey};
 use crate::transitions::membership_line;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderValue;
 use axum::response::Response;
-use muster_core::AudienceKey;
+use muster_core::{AudienceKey, ExactFrom, Time};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The cursor from which transitions go on after a snapshot.
@@ -24,6 +25,12 @@ pub(super) struct Audience {
     name: Arc<str>,
     version: Arc<str>,
     module: Arc<str>,
+    /// Whether its answers are exact now: they are not while a window reaches back to events that
+    /// were deleted before the rule was deployed.
+    exact: bool,
+    /// When they will be; absent when they are, and when they never will.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exact_from: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,11 +51,24 @@ pub(super) async fn list(
     Path(workspace): Path<String>,
 ) -> Result<Json<Vec<Audience>>, Failure> {
     let ruleset = service.ruleset(&workspace)?;
-    let audiences = ruleset.plan.audiences().map(|audience| Audience {
-        id: audience.id.clone(),
-        name: audience.name.clone(),
-        version: audience.version.clone(),
-        module: audience.module.clone(),
+    let read = move |store: &dyn Store| Ok((store.forgotten(&workspace)?, store.clock()));
+    let (forgotten, clock) = service.read(read).await?;
+    let forgotten: BTreeMap<Arc<str>, Time> = forgotten.into_iter().collect();
+    let audiences = ruleset.plan.audiences().map(|audience| {
+        let exact_from = match ruleset.plan.exact_from(audience.key, &forgotten) {
+            ExactFrom::Always => Some(Time::MIN),
+            ExactFrom::Instant(instant) => Some(instant),
+            ExactFrom::Never => None,
+        };
+        let exact = exact_from.is_some_and(|instant| instant <= clock);
+        Audience {
+            id: audience.id.clone(),
+            name: audience.name.clone(),
+            version: audience.version.clone(),
+            module: audience.module.clone(),
+            exact,
+            exact_from: exact_from.filter(|_| !exact).map(format_time),
+        }
     });
     Ok(Json(audiences.collect()))
 }

@@ -241,6 +241,10 @@ impl Store for EmbeddedStore {
         self.delete_history(after, rows, keep_from)
     }
 
+    fn forgotten(&self, workspace: &str) -> Result<Vec<(Arc<str>, Time)>, StoreError> {
+        self.read_forgotten(workspace)
+    }
+
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         let mut letters = Vec::new();
         let from = after.saturating_add(1).to_be_bytes();

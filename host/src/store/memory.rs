@@ -20,6 +20,8 @@ struct Tables {
     clock: Time,
     users: BTreeMap<UserKey, UserRecord>,
     history: Histories,
+    /// By workspace and event name: the latest event deleted.
+    forgotten: BTreeMap<(Arc<str>, Arc<str>), Time>,
     timers: BTreeSet<(Time, UserKey)>,
     members: BTreeMap<(Arc<str>, AudienceKey, Arc<str>), Time>,
     outbox: BTreeMap<Arc<str>, Outbox>,
@@ -199,14 +201,25 @@ impl Store for MemoryStore {
         keep_from: &dyn Fn(&str, &str) -> Time,
     ) -> Result<(u64, Option<HistoryCursor>), StoreError> {
         let mut deleted = 0;
-        self.tables().history.retain(|(user, name), rows| {
-            let keep_from = keep_from(&user.workspace, name);
-            let before = rows.len();
-            rows.retain(|(time, _), _| *time >= keep_from);
-            deleted += (before - rows.len()) as u64;
+        let tables = &mut *self.tables();
+        tables.history.retain(|(user, name), rows| {
+            let kept = rows.split_off(&(keep_from(&user.workspace, name), 0));
+            if let Some(((latest, _), _)) = rows.last_key_value() {
+                let key = (user.workspace.clone(), name.clone());
+                let forgotten = tables.forgotten.entry(key).or_insert(*latest);
+                *forgotten = (*forgotten).max(*latest);
+            }
+            deleted += rows.len() as u64;
+            *rows = kept;
             !rows.is_empty()
         });
         Ok((deleted, None))
+    }
+
+    fn forgotten(&self, workspace: &str) -> Result<Vec<(Arc<str>, Time)>, StoreError> {
+        let tables = self.tables();
+        let of_workspace = tables.forgotten.iter().filter(|((name, _), _)| &**name == workspace);
+        Ok(of_workspace.map(|((_, name), until)| (name.clone(), *until)).collect())
     }
 
     fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {

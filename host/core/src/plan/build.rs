@@ -1,11 +1,12 @@
 //! Making a plan of modules.
 
+use super::order::{Places, list_audiences, order_modules};
 use super::{
     AudiencePlan, Candidates, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Place,
     Plan, PlanError, SelectorPlan, SeriesPlan, Settings, Watch,
 };
 use crate::answer::Answer;
-use crate::decide::{Decide, Question};
+use crate::decide::Decide;
 use crate::decimal::{Decimal, ONE};
 use crate::feature::{Aggregate, Condition, Feature, Selector};
 use crate::interval::{Edges, Room};
@@ -13,7 +14,7 @@ use crate::module::{Audience, AudienceKey, Module};
 use crate::series::{SeriesKey, SeriesKind, SeriesRoom};
 use crate::value::Value;
 use crate::window::Window;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The newest events that a series keeps unmerged: at least this many, so that bursts do not eat
@@ -53,102 +54,13 @@ impl Plan {
         plan.settle(modules, decide)?;
         Ok(plan)
     }
-
-    /// Finds the audiences of a user of whom nothing is known.
-    fn settle(&mut self, modules: &[Module], decide: &mut dyn Decide) -> Result<(), PlanError> {
-        let mut by_module: Vec<Vec<usize>> = vec![Vec::new(); self.modules.len()];
-        for (at, audience) in self.audiences.iter().enumerate() {
-            by_module[audience.module].push(at);
-        }
-        let mut members: BTreeSet<usize> = BTreeSet::new();
-        for (plan, mut asked) in self.modules.iter().zip(by_module) {
-            asked.sort_by_key(|audience| self.audiences[*audience].local);
-            let locals: Vec<u32> = asked.iter().map(|a| self.audiences[*a].local).collect();
-            let module = &modules[plan.origin];
-            let holds = |condition: &Condition| match condition {
-                Condition::Compare { feature, comparison } => {
-                    comparison.holds(of_nothing(feature).as_ref())
-                }
-                Condition::Member(id) => {
-                    let audience = self.audience_by_key.get(&AudienceKey::of(id));
-                    audience.is_some_and(|audience| members.contains(audience))
-                }
-            };
-            let numbered = (0u32..).zip(&module.conditions);
-            let conditions: Vec<u32> =
-                numbered.filter(|(_, condition)| holds(condition)).map(|(at, _)| at).collect();
-            let values: Vec<Option<Value>> = module.values.iter().map(of_nothing).collect();
-            let question = Question {
-                module: plan.origin,
-                audiences: &locals,
-                conditions: &conditions,
-                values: &values,
-            };
-            let decisions = decide.decide(question).map_err(|error| PlanError::Undecided {
-                module: plan.name.clone(),
-                reason: error.reason,
-            })?;
-            members.extend(asked.iter().zip(decisions).filter(|(_, is_in)| *is_in).map(|(a, _)| a));
-        }
-        self.baseline = members.into_iter().collect();
-        Ok(())
-    }
 }
 
-fn of_nothing(feature: &Feature) -> Option<Value> {
+pub(super) fn of_nothing(feature: &Feature) -> Option<Value> {
     match feature {
         Feature::Events { aggregate, .. } => aggregate.of_nothing(),
         Feature::Attribute(_) => None,
     }
-}
-
-/// Where each audience is, by its id: its module, and its index there.
-type Places<'a> = BTreeMap<&'a str, (usize, usize)>;
-
-fn list_audiences(modules: &[Module]) -> Result<Places<'_>, PlanError> {
-    let mut audiences = Places::new();
-    for (at, module) in modules.iter().enumerate() {
-        for (local, audience) in module.audiences.iter().enumerate() {
-            if let Some((first, _)) = audiences.insert(&audience.id, (at, local)) {
-                return Err(PlanError::DuplicateAudience {
-                    id: audience.id.clone(),
-                    first: modules[first].name.clone(),
-                    second: module.name.clone(),
-                });
-            }
-        }
-    }
-    Ok(audiences)
-}
-
-/// The modules in an order in which each refers only to those before it (Kahn 1962).
-fn order_modules(modules: &[Module], audiences: &Places<'_>) -> Result<Vec<usize>, PlanError> {
-    let mut needs: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); modules.len()];
-    for (at, module) in modules.iter().enumerate() {
-        for condition in &module.conditions {
-            let Condition::Member(id) = condition else { continue };
-            let Some((target, _)) = audiences.get(&**id) else {
-                let (module, id) = (module.name.clone(), id.clone());
-                return Err(PlanError::UnknownAudience { module, id });
-            };
-            needs[at].insert(*target);
-        }
-    }
-    let mut order = Vec::with_capacity(modules.len());
-    let mut placed = vec![false; modules.len()];
-    while order.len() < modules.len() {
-        let ready = |at: &usize| !placed[*at] && needs[*at].iter().all(|need| placed[*need]);
-        let next: Vec<usize> = (0..modules.len()).filter(ready).collect();
-        if next.is_empty() {
-            let circle = (0..modules.len()).filter(|at| !placed[*at]);
-            return Err(PlanError::Cycle {
-                modules: circle.map(|at| modules[at].name.clone()).collect(),
-            });
-        }
-        next.iter().for_each(|at| placed[*at] = true);
-        order.extend(next);
-    }
-    Ok(order)
 }
 
 /// What a series is: its kind, its selector and its value property.

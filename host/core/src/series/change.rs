@@ -25,7 +25,7 @@ impl Series {
         if !self.can_only_fade(window, now) {
             return self.change_at_edges(aggregate, window, now, same);
         }
-        let Some(within) = window.within else { return None };
+        let within = window.within?;
         match self {
             Series::Count(intervals) => fading_change(intervals, aggregate, within, now, same),
             Series::Numbers(intervals) => fading_change(intervals, aggregate, within, now, same),
@@ -39,7 +39,9 @@ impl Series {
     /// window, of which there are as many at least now; looked for from the newest backwards, as
     /// far as those many.
     pub(crate) fn fewer_than(&self, least: u64, window: &Window, now: Time) -> Option<Fewer> {
-        let Series::Count(intervals) = self else { return None };
+        let Series::Count(intervals) = self else {
+            return None;
+        };
         if !self.can_only_fade(window, now) {
             return None;
         }

@@ -3,9 +3,9 @@
 
 use super::{Input, Outcome, Step, step};
 use crate::{
-    Aggregate, Arrival, Audience, Comparison, Condition, Decide, DecideError, Engine, Event,
-    Feature, Message, Module, Plan, Question, Request, Selector, Settings, Span, Test, Time,
-    Transition, Value, Window,
+    Aggregate, Arrival, Audience, AudienceKey, Comparison, Condition, Decide, DecideError, Engine,
+    Event, ExactFrom, Feature, Message, Module, Plan, Question, Request, Selector, Settings, Span,
+    Test, Time, Transition, Value, Window,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -253,4 +253,24 @@ fn bounded_accuracy_reads_no_history_and_tells_its_bound() {
     assert_eq!(rig.reads, 0);
     let (decided, bound) = rig.likely;
     assert!(decided > 0 && bound > 0.0 && bound < 1.0, "{decided} conditions, bound {bound}");
+}
+
+#[test]
+fn answers_are_exact_when_windows_have_passed_what_is_gone() {
+    let lifetime = Condition::Compare {
+        feature: Feature::Events {
+            selector: Arc::new(Selector::new(None, vec![], vec![])),
+            aggregate: Aggregate::Count,
+            of: None,
+            window: Window::LIFETIME,
+        },
+        comparison: Comparison::new(vec![Test::GreaterOrEqual(1.into())]),
+    };
+    let rig = Rig::new(Engine::State, 4, &[count("buy", 100, 1), count("look", 100, 1), lifetime]);
+    let gone =
+        std::collections::BTreeMap::from([("buy".into(), Time::from_milliseconds(50).unwrap())]);
+    let exact_from =
+        ["a00", "a01", "a02"].map(|id| rig.plan.exact_from(AudienceKey::of(id), &gone));
+    let passed = ExactFrom::Instant(Time::from_milliseconds(150).unwrap());
+    assert_eq!(exact_from, [passed, ExactFrom::Always, ExactFrom::Never]);
 }

@@ -7,6 +7,7 @@ use super::tables::{Cursor, EXPIRED};
 use crate::store::{EXPIRED_MAX, HistoryCursor, StoreError};
 use fjall::OwnedWriteBatch;
 use muster_core::Time;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl EmbeddedStore {
@@ -56,23 +57,58 @@ impl EmbeddedStore {
         from.push(0);
         let mut batch = self.database.batch();
         let (mut deleted, mut looked_at, mut last) = (0, 0, None);
+        let mut forgotten: BTreeMap<Vec<u8>, Time> = BTreeMap::new();
         for guard in self.tables.history.range(from..).take(rows) {
             let key = guard.key().map_err(|error| self.broken(error))?;
             let mut parts = Parts(&key);
             let row = parts.user().zip(parts.text()).zip(parts.time());
             let ((user, name), first) = row.ok_or(StoreError::Damaged { table: "history" })?;
-            let keep_from = keep_from(&user.workspace, &name).milliseconds();
+            let keep_from = keep_from(&user.workspace, &name);
             looked_at += 1;
             last = Some(HistoryCursor(key.to_vec()));
-            if first.milliseconds() + HISTORY_ROW_SPAN_MS < keep_from {
+            let latest = first.milliseconds() + HISTORY_ROW_SPAN_MS;
+            let latest = Time::from_milliseconds(latest).unwrap_or(Time::MAX);
+            if latest < keep_from {
                 batch.remove(&self.tables.history, key);
                 deleted += 1;
+                let until = forgotten.entry(keys::forgotten(&user.workspace, &name));
+                until.and_modify(|until| *until = latest.max(*until)).or_insert(latest);
             }
         }
         if deleted > 0 {
+            self.forget(&mut batch, forgotten)?;
             self.delete(batch)?;
         }
         Ok((deleted, last.filter(|_| looked_at == rows)))
+    }
+
+    /// Notes, with the deletions, up to when events are gone.
+    fn forget(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        forgotten: BTreeMap<Vec<u8>, Time>,
+    ) -> Result<(), StoreError> {
+        for (key, until) in forgotten {
+            let before = self.get(&self.tables.meta, &key)?;
+            if before.is_none_or(|before| before.as_slice() < keys::ordered(until).as_slice()) {
+                batch.insert(&self.tables.meta, key, keys::ordered(until));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_forgotten(
+        &self,
+        workspace: &str,
+    ) -> Result<Vec<(Arc<str>, Time)>, StoreError> {
+        let prefix = keys::forgotten_prefix(workspace);
+        let mut forgotten = Vec::new();
+        for guard in self.tables.meta.prefix(&prefix) {
+            let (key, value) = self.pair(guard)?;
+            let name = Parts(&key[prefix.len()..]).text().zip(Parts(&value).time());
+            forgotten.push(name.ok_or(StoreError::Damaged { table: "meta" })?);
+        }
+        Ok(forgotten)
     }
 
     /// Commits deletions, not synced: those that a crash undoes are made again. When it fails, as

@@ -75,6 +75,17 @@ pub(super) fn per_workspace(figure: &str, workspace: &str) -> Vec<u8> {
     out
 }
 
+/// Up to when events are gone, of a workspace, by name.
+pub(super) fn forgotten_prefix(workspace: &str) -> Vec<u8> {
+    per_workspace("forgotten", workspace)
+}
+
+pub(super) fn forgotten(workspace: &str, event: &str) -> Vec<u8> {
+    let mut out = forgotten_prefix(workspace);
+    put_part(&mut out, event);
+    out
+}
+
 /// An instant as bytes that sort as instants do.
 pub(super) fn ordered(time: Time) -> [u8; NUMBER] {
     (time.milliseconds() as u64 ^ (1 << 63)).to_be_bytes()
