@@ -2,21 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
 
+mod http;
+
+use http::{Answer, until};
 use muster::config::Config;
 use muster::service::Started;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 const RULES: &str = "audiences:
   - { id: buyers, where: { event: purchase } }
   - { id: lookers, where: { all: [{ event: look }, { not: { audience: buyers } }] } }
 ";
-/// How long anything may take that is not immediate.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A service of its own in a folder of its own.
 struct Running {
@@ -25,12 +25,6 @@ struct Running {
     runtime: tokio::runtime::Runtime,
     end: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
 }
 
 impl Running {
@@ -56,37 +50,19 @@ impl Running {
     }
 
     fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let mut stream = self.send(method, path, headers, body);
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_lowercase(), body: body.to_string() }
+        http::request(self.address, method, path, headers, body)
     }
 
     fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
-        )
-        .unwrap();
-        stream
+        http::send(self.address, method, path, headers, body)
     }
 
     fn get(&self, path: &str) -> Answer {
-        self.request("GET", path, "", "")
+        http::get(self.address, path)
     }
 
     fn post(&self, body: &Value) -> Answer {
-        self.request(
-            "POST",
-            "/v1/messages",
-            "content-type: application/json\r\n",
-            &body.to_string(),
-        )
+        http::post(self.address, body)
     }
 
     fn members(&self, audience: &str) -> Vec<String> {
@@ -118,15 +94,11 @@ fn write_rules(folder: &Path, text: &str) {
     std::fs::write(folder.join("rules").join("audiences.yaml"), text).unwrap();
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < PATIENCE, "{what} did not come about");
-    }
+fn message(user: &str, event: &str, second: u32) -> Value {
+    message_at(user, event, &format!("2026-01-01T00:00:{second:02}Z"))
 }
 
-fn message(user: &str, event: &str, second: u32) -> Value {
-    let time = format!("2026-01-01T00:00:{second:02}Z");
+fn message_at(user: &str, event: &str, time: &str) -> Value {
     json!({ "workspace": "shop", "user": user, "events": [{ "name": event, "time": time }] })
 }
 
@@ -247,6 +219,36 @@ fn transitions_are_streamed_as_they_come() {
     service.post(&message("ann", "purchase", 1));
     read_until("\"user\":\"ann\"", &mut stream);
     assert!(seen.contains("id: 1") && seen.contains("event: transition"), "{seen}");
+    service.stop();
+}
+
+#[test]
+fn whoever_fell_behind_goes_on_from_a_snapshot() {
+    let service = Running::start("[store]\ntransitions_retention = \"1h\"\n");
+    service.post(&message("ann", "purchase", 1));
+    service.post(&message_at("bob", "purchase", "2026-01-01T03:00:00Z"));
+    let transitions = "/v1/workspaces/shop/transitions";
+    // Deleting is done now and then, between messages.
+    until("the expiry", || service.get(transitions).status == 410);
+    let told = service.get(transitions).json();
+    assert_eq!(told["error"], "this cursor has expired: read the snapshot, and go on from there");
+    assert_eq!(told["oldest"], 1);
+    let accept = "accept: text/event-stream\r\n";
+    assert_eq!(service.request("GET", transitions, accept, "").status, 410);
+    let oldest = service.get(&format!("{transitions}?after=1"));
+    assert!(oldest.status == 200 && oldest.body.contains("\"bob\""), "{}", oldest.body);
+
+    let snapshot = service.get(told["snapshot"].as_str().unwrap());
+    assert_eq!(snapshot.status, 200);
+    assert!(!snapshot.head.contains("muster-next"), "{}", snapshot.head);
+    let member = |line: &str| serde_json::from_str::<Value>(line).unwrap()["user"].clone();
+    let members: Vec<Value> = snapshot.body.lines().map(member).collect();
+    assert_eq!(members, ["ann", "bob"]);
+    let cursor = snapshot.head.lines().find_map(|line| line.strip_prefix("muster-cursor: "));
+    service.post(&message_at("cat", "purchase", "2026-01-01T03:00:01Z"));
+    let rest = service.get(&format!("{transitions}?after={}", cursor.unwrap()));
+    let rest: Vec<Value> = rest.body.lines().map(member).collect();
+    assert_eq!(rest, ["cat"]);
     service.stop();
 }
 

@@ -1,10 +1,11 @@
 //! What every store must do.
 
+mod agreement;
+
 use super::{
     Commit, EmbeddedStore, MemoryStore, Store, StoreError, StoreOptions, UserCommit, UserKey,
 };
 use muster_core::{Arrival, AudienceKey, Event, Time, Value};
-use proptest::prelude::*;
 use std::sync::Arc;
 
 /// Runs the check on every kind of store, the embedded one opened anew where the check says so.
@@ -261,82 +262,4 @@ fn dead_letters_are_bounded_and_audiences_remembered() {
         assert_eq!(store.dead_letters(10_999, 5).unwrap(), [(11_000, b"10 999".to_vec())]);
         assert_eq!(store.audience_ids().unwrap(), [(AudienceKey::of("vip"), "vip".into())]);
     });
-}
-
-fn commits() -> impl Strategy<Value = Vec<Commit>> {
-    let name = || proptest::sample::select(vec!["a", "b", "ab", "é"]);
-    let due = proptest::option::of(0i64..50);
-    let event = (name(), 0i64..20);
-    let member = (name(), proptest::option::of(0i64..9));
-    let one = (
-        name(),
-        due,
-        proptest::collection::vec(event, 0..4),
-        proptest::collection::vec(member, 0..3),
-    );
-    proptest::collection::vec((0i64..5, one), 1..30).prop_map(|all| {
-        let (mut clock, mut number) = (0, 0);
-        let mut dues = std::collections::BTreeMap::new();
-        all.into_iter()
-            .map(|(pause, (who, due, events, members))| {
-                clock += pause;
-                let due = due.map(at);
-                let due_before = dues.insert(who, due).flatten();
-                let history = events.into_iter().map(|(name, time)| {
-                    number += 1;
-                    arrival(number, name, time * 1_000_000)
-                });
-                let history = history.collect();
-                let members: std::collections::BTreeMap<_, _> = members
-                    .into_iter()
-                    .map(|(audience, since)| (AudienceKey::of(audience), since.map(at)))
-                    .collect();
-                let transitions = vec![format!("{number}").into_bytes()];
-                let members = members.into_iter().collect();
-                let user = UserCommit {
-                    due_before,
-                    due,
-                    history,
-                    members,
-                    transitions,
-                    ..user(key("w", who))
-                };
-                commit(clock, vec![user])
-            })
-            .collect()
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_embedded_store_reads_as_the_one_in_memory(commits in commits(), until in 0i64..60) {
-        let memory = MemoryStore::new();
-        let folder = tempfile::tempdir().unwrap();
-        let open = || EmbeddedStore::open(&folder.path().join("store"), StoreOptions { cache_bytes: 1 << 20 }).unwrap();
-        let mut embedded = open();
-        for (turn, commit) in commits.into_iter().enumerate() {
-            memory.commit(commit.clone()).unwrap();
-            embedded.commit(commit).unwrap();
-            prop_assert_eq!(memory.due(at(until), 9).unwrap(), embedded.due(at(until), 9).unwrap());
-            if turn % 10 == 9 {
-                drop(embedded);
-                embedded = open();
-            }
-        }
-        prop_assert_eq!(memory.due(at(99), 99).unwrap(), embedded.due(at(99), 99).unwrap());
-        prop_assert_eq!(memory.transitions("w", 0, 99).unwrap(), embedded.transitions("w", 0, 99).unwrap());
-        prop_assert_eq!(memory.users(None, 99).unwrap(), embedded.users(None, 99).unwrap());
-        for who in ["a", "b", "ab", "é"] {
-            let user = key("w", who);
-            prop_assert_eq!(memory.user(&user).unwrap(), embedded.user(&user).unwrap());
-            for event in [None, Some("a"), Some("b")] {
-                let read = |store: &dyn Store| store.history(&user, event, at(3_000_000), at(15_000_000)).unwrap();
-                prop_assert_eq!(read(&memory), read(&embedded));
-            }
-            let audience = AudienceKey::of(who);
-            prop_assert_eq!(memory.members("w", audience, None, 9).unwrap(), embedded.members("w", audience, None, 9).unwrap());
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::EmbeddedStore;
 use super::keys;
+use super::rows::UserRows;
 use super::tables::{CLOCK, COMMITS, LAST_DEAD_LETTER, NEWEST};
 use crate::store::{Commit, DEAD_LETTERS_MAX, StoreError};
 use fjall::{OwnedWriteBatch, PersistMode};
@@ -17,6 +18,8 @@ impl EmbeddedStore {
         };
         let mut cursors: HashMap<Arc<str>, u64> = HashMap::new();
         let mut batch = self.database.batch();
+        let mut rows = UserRows::default();
+        let mut value = Vec::new();
         let earliest = commit.users.iter().filter_map(|user| user.due).min();
         for mut user in commit.users {
             for transition in std::mem::take(&mut user.transitions) {
@@ -25,12 +28,15 @@ impl EmbeddedStore {
                     self.state().cursors.get(workspace).map_or(0, |cursor| cursor.newest)
                 });
                 *newest += 1;
-                let mut value = keys::ordered(commit.clock).to_vec();
+                value.clear();
+                value.extend_from_slice(&keys::ordered(commit.clock));
                 value.extend_from_slice(&transition);
-                batch.insert(&self.tables.outbox, keys::outbox(workspace, *newest), value);
+                let key = keys::outbox(workspace, *newest);
+                batch.insert(&self.tables.outbox, key, value.as_slice());
             }
-            self.put_user(&mut batch, user);
+            rows.add(user);
         }
+        rows.write(&mut batch, &self.tables);
         for letter in commit.dead_letters {
             last_dead_letter += 1;
             batch.insert(&self.tables.dead_letters, last_dead_letter.to_be_bytes(), letter);

@@ -12,9 +12,13 @@ const NUMBER: usize = 8;
 
 pub(super) fn user(key: &UserKey) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.workspace.len() + key.user.len() + 2 + 3 * NUMBER);
-    put_part(&mut out, &key.workspace);
-    put_part(&mut out, &key.user);
+    put_user(&mut out, key);
     out
+}
+
+pub(super) fn put_user(out: &mut Vec<u8>, key: &UserKey) {
+    put_part(out, &key.workspace);
+    put_part(out, &key.user);
 }
 
 /// All history of a user, or what of it has that name.
@@ -34,6 +38,13 @@ pub(super) fn history(prefix: &[u8], time: Time, number: u64) -> Vec<u8> {
     out
 }
 
+/// Makes a row's key of its user's.
+pub(super) fn put_history(out: &mut Vec<u8>, event: &str, time: Time, number: u64) {
+    put_part(out, event);
+    out.extend_from_slice(&ordered(time));
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
 pub(super) fn members_prefix(workspace: &str, audience: AudienceKey) -> Vec<u8> {
     let mut out = Vec::with_capacity(workspace.len() + 1 + NUMBER);
     put_part(&mut out, workspace);
@@ -47,12 +58,9 @@ pub(super) fn member(workspace: &str, audience: AudienceKey, user: &str) -> Vec<
     out
 }
 
-pub(super) fn timer(due: Time, key: &UserKey) -> Vec<u8> {
-    let mut out = Vec::with_capacity(NUMBER + key.workspace.len() + key.user.len() + 2);
+pub(super) fn put_timer(out: &mut Vec<u8>, due: Time, key: &UserKey) {
     out.extend_from_slice(&ordered(due));
-    put_part(&mut out, &key.workspace);
-    put_part(&mut out, &key.user);
-    out
+    put_user(out, key);
 }
 
 pub(super) fn outbox(workspace: &str, sequence: u64) -> Vec<u8> {

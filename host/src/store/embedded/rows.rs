@@ -2,8 +2,9 @@
 
 use super::EmbeddedStore;
 use super::keys::{self, Parts};
+use super::tables::Tables;
 use crate::store::{StoreError, UserCommit, UserKey};
-use fjall::OwnedWriteBatch;
+use fjall::{OwnedWriteBatch, Slice};
 use muster_core::codec::{Reader, put_arrivals};
 use muster_core::{Arrival, Time};
 use std::sync::Arc;
@@ -12,40 +13,50 @@ use std::sync::Arc;
 /// far before it for rows that reach into it.
 pub(super) const HISTORY_ROW_SPAN_MS: i64 = 3_600_000;
 
-impl EmbeddedStore {
-    pub(super) fn put_user(&self, batch: &mut OwnedWriteBatch, user: UserCommit) {
-        let tables = &self.tables;
-        let key = keys::user(&user.key);
+/// Keys, and values to put there; those without one are deleted.
+type Rows = Vec<(Slice, Option<Slice>)>;
+
+/// What a commit writes of its users, to be written table by table in the order of keys: where one
+/// row goes, its neighbours are still in the processor's cache.
+#[derive(Default)]
+pub(super) struct UserRows {
+    users: Rows,
+    profiles: Rows,
+    timers: Rows,
+    members: Rows,
+    history: Rows,
+    // What keys and values are made in, to allocate neither twice.
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl UserRows {
+    pub(super) fn add(&mut self, user: UserCommit) {
+        self.key.clear();
+        keys::put_user(&mut self.key, &user.key);
         if let Some(state) = user.state {
-            batch.insert(&tables.users, key.as_slice(), state);
+            self.users.push((self.key.as_slice().into(), Some(state.into())));
         }
         if let Some(profile) = user.profile {
-            batch.insert(&tables.profiles, key.as_slice(), profile);
+            self.profiles.push((self.key.as_slice().into(), Some(profile.into())));
         }
+        self.add_history(user.history);
         if user.due_before != user.due {
-            if let Some(due) = user.due_before {
-                batch.remove(&tables.timers, keys::timer(due, &user.key));
-            }
-            if let Some(due) = user.due {
-                batch.insert(&tables.timers, keys::timer(due, &user.key), []);
+            for (due, value) in [(user.due_before, None), (user.due, Some(Slice::empty()))] {
+                let Some(due) = due else { continue };
+                self.key.clear();
+                keys::put_timer(&mut self.key, due, &user.key);
+                self.timers.push((self.key.as_slice().into(), value));
             }
         }
         for (audience, since) in user.members {
             let member = keys::member(&user.key.workspace, audience, &user.key.user);
-            match since {
-                Some(since) => batch.insert(&tables.members, member, keys::ordered(since)),
-                None => batch.remove(&tables.members, member),
-            }
+            self.members.push((member.into(), since.map(|since| keys::ordered(since).into())));
         }
-        self.put_history(batch, &user.key, user.history);
     }
 
-    pub(super) fn put_history(
-        &self,
-        batch: &mut OwnedWriteBatch,
-        key: &UserKey,
-        mut events: Vec<Arrival>,
-    ) {
+    /// Adds rows for events of the user whose key is being made.
+    fn add_history(&mut self, mut events: Vec<Arrival>) {
         events.sort_by(|one, other| {
             let order = |a: &Arrival| (a.event.time, a.number);
             one.event.name.cmp(&other.event.name).then(order(one).cmp(&order(other)))
@@ -55,19 +66,41 @@ impl EmbeddedStore {
             one[0].event.name == next.event.name
                 && next.event.time.milliseconds() - first <= HISTORY_ROW_SPAN_MS
         };
+        let user_bytes = self.key.len();
         let mut rest = events.as_slice();
         while let Some(first) = rest.first() {
             let length = (1..rest.len()).find(|at| !in_one_row(rest, &rest[*at]));
             let (row, after) = rest.split_at(length.unwrap_or(rest.len()));
-            let prefix = keys::history_prefix(key, Some(&first.event.name));
-            let mut value = Vec::with_capacity(64 * row.len());
-            put_arrivals(&mut value, row);
-            let at = keys::history(&prefix, first.event.time, first.number);
-            batch.insert(&self.tables.history, at, value);
+            self.value.clear();
+            put_arrivals(&mut self.value, row);
+            self.key.truncate(user_bytes);
+            keys::put_history(&mut self.key, &first.event.name, first.event.time, first.number);
+            self.history.push((self.key.as_slice().into(), Some(self.value.as_slice().into())));
             rest = after;
         }
     }
 
+    pub(super) fn write(self, batch: &mut OwnedWriteBatch, tables: &Tables) {
+        let by_table = [
+            (&tables.users, self.users),
+            (&tables.profiles, self.profiles),
+            (&tables.timers, self.timers),
+            (&tables.members, self.members),
+            (&tables.history, self.history),
+        ];
+        for (table, mut rows) in by_table {
+            rows.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+            for (key, value) in rows {
+                match value {
+                    Some(value) => batch.insert(table, key, value),
+                    None => batch.remove(table, key),
+                }
+            }
+        }
+    }
+}
+
+impl EmbeddedStore {
     pub(super) fn rows(
         &self,
         prefix: &[u8],

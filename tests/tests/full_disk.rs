@@ -1,0 +1,140 @@
+//! A disk that is full: nothing is accepted any more, the reason is told, and nothing acknowledged is lost.
+
+#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
+
+mod http;
+
+use http::{PATIENCE, get, post, until};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Instant;
+
+const RULES: &str = "audiences:\n  - { id: buyers, where: { event: purchase } }\n";
+const SETTINGS: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"rules\"\n";
+/// Kilobytes that each file may have: a write beyond fails, as on a full disk. A journal that is
+/// opened again is only as long as what was committed, and everything else is smaller.
+const FILE_KILOBYTES_MAX: u32 = 256;
+/// Messages that fill as much, several times over.
+const MESSAGES_MAX: u32 = 1_000;
+/// Bytes of a message's note: so many that few fill the disk, and too few to be compressed.
+const NOTE_BYTES: usize = 2_000;
+
+/// The command in a process of its own.
+struct Service {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Service {
+    fn start(folder: &Path, kilobytes_max: Option<u32>) -> Service {
+        let log = folder.join("log");
+        let limit =
+            kilobytes_max.map_or(String::new(), |k| format!("ulimit -f {k}; trap '' XFSZ; "));
+        let process = Command::new("bash")
+            .args(["-c", &format!("{limit}exec \"$0\" serve --config \"$1\"")])
+            .arg(env!("CARGO_BIN_EXE_muster-service"))
+            .arg(folder.join("muster.toml"))
+            .env("RUST_LOG", "info")
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut address = None;
+        until("listening", || {
+            let text = fs::read_to_string(&log).unwrap();
+            let told =
+                text.split_once("listening address=").and_then(|(_, rest)| rest.split_once('\n'));
+            address = told.map(|(address, _)| address.trim().parse().unwrap());
+            address.is_some()
+        });
+        let address = address.unwrap();
+        until("being ready", || get(address, "/readyz").status == 200);
+        Service { process, address }
+    }
+
+    fn stop(mut self) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let started = Instant::now();
+        while self.process.try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < PATIENCE, "the service does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    fn buyers(&self) -> BTreeSet<String> {
+        let path = format!("/v1/workspaces/shop/audiences/buyers/members?limit={MESSAGES_MAX}");
+        let members = get(self.address, &path).json()["members"].take();
+        let members = members.as_array().unwrap().iter();
+        members.map(|member| member["user"].as_str().unwrap().to_string()).collect()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing behind; a process that has ended cannot be killed.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn message(number: u32) -> Value {
+    let note: String = (0..NOTE_BYTES).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+    json!({ "workspace": "shop", "user": format!("u{number}"), "events": [{
+        "name": "purchase", "id": format!("e{number}"), "time": "2026-01-01T00:00:00Z",
+        "properties": { "note": note } }] })
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("rules")).unwrap();
+    fs::write(folder.path().join("rules").join("audiences.yaml"), RULES).unwrap();
+    fs::write(folder.path().join("muster.toml"), SETTINGS).unwrap();
+    // The first start takes room for a journal, which a later one gives back.
+    Service::start(folder.path(), None).stop();
+
+    let service = Service::start(folder.path(), Some(FILE_KILOBYTES_MAX));
+    let mut acknowledged = BTreeSet::new();
+    let mut refusal = None;
+    for number in 0..MESSAGES_MAX {
+        let answer = post(service.address, &message(number));
+        if answer.status != 200 {
+            refusal = Some((number, answer));
+            break;
+        }
+        acknowledged.insert(format!("u{number}"));
+    }
+    let (refused, answer) = refusal.expect("the disk was never full");
+    assert!(refused > 10, "too full to begin with: {}", answer.body);
+    let says_why = |body: &str| {
+        let parts =
+            ["the store accepts nothing any more", "File too large", "mend that, and start again"];
+        assert!(parts.iter().all(|part| body.contains(part)), "{body}");
+    };
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert!(!answer.head.contains("retry-after"), "{}", answer.head);
+    says_why(&answer.body);
+    let after = post(service.address, &message(MESSAGES_MAX));
+    assert_eq!((after.status, after.body), (503, answer.body));
+    let ready = get(service.address, "/readyz");
+    assert_eq!(ready.status, 503);
+    says_why(&ready.body);
+    assert_eq!(get(service.address, "/healthz").status, 200);
+    assert_eq!(service.buyers(), acknowledged);
+    service.stop();
+
+    let service = Service::start(folder.path(), None);
+    let missing: Vec<String> = acknowledged.difference(&service.buyers()).cloned().collect();
+    assert!(missing.is_empty(), "acknowledged and lost: {missing:?}");
+    // Whoever was refused sends the same again: it counts once, whatever became of the first.
+    assert_eq!(post(service.address, &message(refused)).status, 200);
+    acknowledged.insert(format!("u{refused}"));
+    assert_eq!(service.buyers(), acknowledged);
+    let path = format!("/v1/workspaces/shop/transitions?limit={}", 2 * MESSAGES_MAX);
+    assert_eq!(get(service.address, &path).body.lines().count(), acknowledged.len());
+    service.stop();
+}

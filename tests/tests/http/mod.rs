@@ -1,0 +1,65 @@
+//! As much of HTTP as tests need: one request a connection.
+
+#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
+#![allow(unreachable_pub, reason = "each test file includes this, and is a crate of its own")]
+
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is not immediate.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What was answered.
+pub struct Answer {
+    pub status: u16,
+    /// In lower case.
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let mut stream = send(address, method, path, headers, body);
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_lowercase(), body: body.to_string() }
+}
+
+pub fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    )
+    .unwrap();
+    stream
+}
+
+pub fn get(address: SocketAddr, path: &str) -> Answer {
+    request(address, "GET", path, "", "")
+}
+
+pub fn post(address: SocketAddr, messages: &Value) -> Answer {
+    let headers = "content-type: application/json\r\n";
+    request(address, "POST", "/v1/messages", headers, &messages.to_string())
+}
+
+/// Waits for something, impatiently.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "{what} did not come about");
+        std::thread::yield_now();
+    }
+}
