@@ -176,12 +176,13 @@ fn hand_over(value: &Option<Value>) -> wire::Value {
     }
 }
 
-/// An instant as tests write it: without seconds when there are none.
+/// An instant as tests write it: without the seconds, or the time of day, when they are zero.
 fn shown(time: Time) -> String {
     let Some(text) = muster_rules::format_instant(time) else {
         return time.milliseconds().to_string();
     };
     let text = text.trim_end_matches('Z').replacen('T', " ", 1);
     let text = text.strip_suffix(".000").unwrap_or(&text);
-    text.strip_suffix(":00").unwrap_or(text).to_owned()
+    let text = text.strip_suffix(":00").unwrap_or(text);
+    text.strip_suffix(" 00:00").unwrap_or(text).to_owned()
 }
