@@ -19,7 +19,7 @@ pub mod of {
     pub struct Numbers;
     /// Text.
     #[derive(Clone, Copy, Debug)]
-    pub struct Text;
+    pub struct Texts;
     /// True or false.
     #[derive(Clone, Copy, Debug)]
     pub struct Booleans;
@@ -176,29 +176,29 @@ macro_rules! tests {
 
 tests! {
     /// Equals this text; text is case-sensitive.
-    is(wanted: &'static str) -> Text = "eq", text(wanted);
+    is(wanted: &'static str) -> Texts = "eq", text(wanted);
     /// Is not this text.
-    is_not(unwanted: &'static str) -> Text = "ne", text(unwanted);
+    is_not(unwanted: &'static str) -> Texts = "ne", text(unwanted);
     /// Equals one of these texts.
-    one_of(list: &'static [&'static str]) -> Text = "in", filled(Operand::Texts(list));
+    one_of(list: &'static [&'static str]) -> Texts = "in", filled(Operand::Texts(list));
     /// Equals none of these texts.
-    none_of(list: &'static [&'static str]) -> Text = "not_in", filled(Operand::Texts(list));
+    none_of(list: &'static [&'static str]) -> Texts = "not_in", filled(Operand::Texts(list));
     /// Text that contains this.
-    contains(part: &'static str) -> Text = "contains", text(part);
+    contains(part: &'static str) -> Texts = "contains", text(part);
     /// The negation of [`contains`].
-    not_contains(part: &'static str) -> Text = "not_contains", text(part);
+    not_contains(part: &'static str) -> Texts = "not_contains", text(part);
     /// Text that starts with this.
-    starts_with(part: &'static str) -> Text = "starts_with", text(part);
+    starts_with(part: &'static str) -> Texts = "starts_with", text(part);
     /// The negation of [`starts_with`].
-    not_starts_with(part: &'static str) -> Text = "not_starts_with", text(part);
+    not_starts_with(part: &'static str) -> Texts = "not_starts_with", text(part);
     /// Text that ends with this.
-    ends_with(part: &'static str) -> Text = "ends_with", text(part);
+    ends_with(part: &'static str) -> Texts = "ends_with", text(part);
     /// The negation of [`ends_with`].
-    not_ends_with(part: &'static str) -> Text = "not_ends_with", text(part);
+    not_ends_with(part: &'static str) -> Texts = "not_ends_with", text(part);
     /// Text in which this regular expression matches somewhere.
-    matches(pattern: &'static str) -> Text = "matches", text(pattern);
+    matches(pattern: &'static str) -> Texts = "matches", text(pattern);
     /// The negation of [`matches`](fn@matches).
-    not_matches(pattern: &'static str) -> Text = "not_matches", text(pattern);
+    not_matches(pattern: &'static str) -> Texts = "not_matches", text(pattern);
 
     /// Equals this number. Numbers with places are compared by [`decimal`].
     equals(number: i64) -> Numbers = "eq", Operand::Whole(number);

@@ -63,6 +63,7 @@ pub struct Spec {
     pub(crate) comparison: Option<Comparison>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "only the compiler ever handles one")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source {
     Events { events: Events, aggregate: Aggregate, of: &'static str },
@@ -91,9 +92,10 @@ pub trait Kind: Copy {
 pub trait ComparedWith<T> {}
 
 impl ComparedWith<of::Numbers> for kind::Count {}
+impl ComparedWith<of::Existence> for kind::Count {}
 impl ComparedWith<of::Numbers> for kind::Number {}
 impl ComparedWith<of::Existence> for kind::Number {}
-impl ComparedWith<of::Text> for kind::Text {}
+impl ComparedWith<of::Texts> for kind::Text {}
 impl ComparedWith<of::Existence> for kind::Text {}
 impl ComparedWith<of::Booleans> for kind::Boolean {}
 impl ComparedWith<of::Existence> for kind::Boolean {}
@@ -123,12 +125,30 @@ impl<K: Copy> Input<K> {
     const fn read_as<Other: Copy>(self) -> Input<Other> {
         Input { spec: self.spec, kind: PhantomData }
     }
-
-    #[doc(hidden)]
-    pub const fn spec(self) -> Spec {
-        self.spec
-    }
 }
+
+/// How the manifest describes an input. For [`audiences!`](crate::audiences) alone.
+#[doc(hidden)]
+pub const fn spec<K: Copy>(input: Input<K>) -> Spec {
+    input.spec
+}
+
+/// What an audience can list. For [`audiences!`](crate::audiences) alone.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "an audience can't look at `{Self}` as it is",
+    label = "this is neither a condition nor a value",
+    note = "events need an aggregate: `.happened()` for at least one, `.count().test(at_least(3))` \
+            for a condition, `.sum(\"amount\")` for the value itself",
+    note = "attributes and audiences are written as `attribute(\"country\").text()` and \
+            `audience(\"vip\")`"
+)]
+pub trait Listed {}
+
+impl<K> Listed for Input<K> {}
+
+#[doc(hidden)]
+pub const fn listed<T: Listed + Copy>(_input: T) {}
 
 impl Anything {
     /// Handed over if it is text.

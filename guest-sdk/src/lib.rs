@@ -70,7 +70,7 @@ pub use input::{
     audience, kind,
 };
 #[doc(hidden)]
-pub use input::{Kind, Spec};
+pub use input::{Kind, Listed, Spec, listed, spec};
 #[doc(hidden)]
 pub use manifest::{Tables, Writer, count_inputs};
 pub use module::Module;

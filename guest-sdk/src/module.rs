@@ -8,7 +8,8 @@ use crate::input::{Input, Kind, Spec};
 #[derive(Debug)]
 pub struct Module {
     manifest: &'static str,
-    audiences: &'static [Audience],
+    /// How many inputs each audience has.
+    inputs: &'static [usize],
     /// For each input of each audience, where it is found.
     slots: &'static [u32],
     rules: &'static [Decide],
@@ -49,7 +50,7 @@ pub(crate) const fn is_id(id: &str) -> bool {
         }
         at += 1;
     }
-    0 < bytes.len() && bytes.len() <= ID_BYTES_MAX
+    !bytes.is_empty() && bytes.len() <= ID_BYTES_MAX
 }
 
 impl Audience {
@@ -67,6 +68,17 @@ impl Audience {
     #[doc(hidden)]
     pub const fn has_id(&self) -> bool {
         is_id(self.id)
+    }
+
+    /// How many inputs each of `N` audiences has: all of them that a call needs to know.
+    #[doc(hidden)]
+    pub const fn inputs<const N: usize>(audiences: &[Audience]) -> [usize; N] {
+        let (mut inputs, mut at) = ([0; N], 0);
+        while at < N {
+            inputs[at] = audiences[at].inputs.len();
+            at += 1;
+        }
+        inputs
     }
 
     /// Whether no two of them have the same id.
@@ -91,12 +103,12 @@ impl Module {
     #[doc(hidden)]
     pub const fn new(
         manifest: &'static [u8],
-        audiences: &'static [Audience],
+        inputs: &'static [usize],
         slots: &'static [u32],
         rules: &'static [Decide],
     ) -> Module {
         match std::str::from_utf8(manifest) {
-            Ok(manifest) => Module { manifest, audiences, slots, rules },
+            Ok(manifest) => Module { manifest, inputs, slots, rules },
             Err(_) => panic!("a manifest is written as text"),
         }
     }
@@ -112,8 +124,8 @@ impl Module {
         let (mut decisions, mut first) = (Vec::with_capacity(asked.len()), 0);
         let mut asked = asked.iter().peekable();
         // What is asked for is ascending.
-        for ((index, audience), decide) in (0u32..).zip(self.audiences).zip(self.rules) {
-            let end = first + audience.inputs.len();
+        for ((index, inputs), decide) in (0u32..).zip(self.inputs).zip(self.rules) {
+            let end = first + inputs;
             if asked.next_if(|asked| **asked == index).is_some() {
                 let slots = self.slots[first..end].iter();
                 decisions.push(decide(&mut Reader { conditions, values, slots }));
@@ -174,13 +186,14 @@ impl<'a> Reader<'a> {
 #[macro_export]
 macro_rules! audiences {
     ($($id:literal $(as $name:literal)? : $($function:ident)::+ ($($input:expr),* $(,)?)),+ $(,)?) => {
+        $($(const _: () = $crate::listed($input);)*)+
         #[doc(hidden)]
         const MUSTER_AUDIENCES: &[$crate::Audience] = &[$(
             $crate::Audience::new(
                 $crate::audiences!(@id $id),
                 $crate::audiences!(@name $id $($name)?),
                 env!("CARGO_PKG_VERSION"),
-                const { &[$($input.spec()),*] },
+                const { &[$($crate::spec($input)),*] },
             )
         ),+];
         const _: () = assert!(
@@ -208,7 +221,7 @@ macro_rules! audiences {
         /// The audiences of this crate.
         pub static MODULE: $crate::Module = $crate::Module::new(
             &MUSTER_MANIFEST,
-            MUSTER_AUDIENCES,
+            const { &$crate::Audience::inputs::<{ MUSTER_AUDIENCES.len() }>(MUSTER_AUDIENCES) },
             const { &MUSTER_TABLES.slots() },
             // An audience that looks at nothing reads nothing.
             &[$(|_reader| $($function)::+($(_reader.read($input)),*)),+],
