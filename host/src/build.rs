@@ -50,7 +50,7 @@ pub enum BuildError {
         folder: PathBuf,
     },
     /// What the compiler wrote is no rule module.
-    #[error("`{}` can't be made a component: {source}", path.display())]
+    #[error("`{}` can't be made a component", path.display())]
     NotARuleModule {
         /// What the compiler wrote.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum BuildError {
         source: GuestError,
     },
     /// A file could not be read or written, or cargo not be run.
-    #[error("cannot use `{}`: {source}", path.display())]
+    #[error("cannot use `{}`", path.display())]
     Unusable {
         /// Which.
         path: PathBuf,

@@ -226,7 +226,7 @@ pub fn read_beside_rules(path: &Path) -> Result<Vec<Case>, CasesError> {
 #[derive(Debug, thiserror::Error)]
 pub enum CasesError {
     /// A folder or a file cannot be read.
-    #[error("cannot read cases from `{}`: {source}", path.display())]
+    #[error("cannot read cases from `{}`: make it, or name files of cases", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
