@@ -47,6 +47,9 @@ pub struct Totals {
     pub rows: u64,
     /// Decisions that a module failed to give.
     pub failures: u64,
+    /// The first of them: which audience's, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<String>,
 }
 
 /// Takes transitions as they come.
@@ -190,6 +193,9 @@ impl Totals {
         self.evaluations_with_history += report.evaluations_with_history;
         self.rows += report.rows;
         self.failures += report.failures.len() as u64;
+        if let (None, Some((audience, reason))) = (&self.first_failure, report.failures.first()) {
+            self.first_failure = Some(format!("audience `{audience}` is not decided: {reason}"));
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub fn evaluate_stepwise(
     let mut until = untils.next().flatten();
     for (at, entry) in timeline.iter().enumerate() {
         let store = open()?;
-        let Outcome { transitions, memberships: members } = &mut outcome;
+        let Outcome { transitions, memberships: members, .. } = &mut outcome;
         let mut tell = |key: &_, transition: &_| transitions.push(tell(at, key, transition));
         let mut replay = Replay::new(ruleset, &*store, until, &mut tell)?;
         match entry {

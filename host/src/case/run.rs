@@ -53,7 +53,8 @@ fn replay_run(
         }
     }
     let end = first + run.len() - 1;
-    replay.finish(&mut |key, transition| told.push(tell(end, key, transition)))?;
+    let totals = replay.finish(&mut |key, transition| told.push(tell(end, key, transition)))?;
+    outcome.failure = outcome.failure.take().or(totals.first_failure);
     outcome.memberships.push(memberships(store, ruleset)?);
     Ok(())
 }

@@ -55,12 +55,12 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     for case in &cases {
         let mut difference = None;
         for engine in ENGINES {
-            let found = run_case(case, &rules, &guests, engine)?;
+            let (found, failure) = run_case(case, &rules, &guests, engine)?;
             if args.update && engine == ENGINES[0] && found != case.text {
                 std::fs::write(&case.file, &found)
                     .with_context(|| format!("cannot write `{}`", case.file))?;
             }
-            let told = first_difference(&case.text, &found);
+            let told = failure.or_else(|| first_difference(&case.text, &found));
             difference =
                 difference.or(told.map(|told| format!("engine {}, {told}", engine.name())));
         }
@@ -83,24 +83,28 @@ fn rules(args: &Args) -> anyhow::Result<RuleFiles> {
     Ok(RuleFiles { components, ..RuleFiles::default() })
 }
 
-/// The text that the case would have if it expected what that engine says.
+/// The text that the case would have if it expected what that engine says, and the first decision
+/// that a module failed to give.
 fn run_case(
     case: &Case,
     rules: &RuleFiles,
     guests: &GuestEngine,
     engine: Engine,
-) -> anyhow::Result<String> {
-    let mut failed = None;
-    let found = case.run(&mut |case, _, timeline| {
-        run_timeline(case, rules, guests, engine, timeline).unwrap_or_else(|error| {
-            failed = Some(error);
+) -> anyhow::Result<(String, Option<String>)> {
+    let mut ran = Ok(None);
+    let found = case.run(&mut |case, _, timeline| match run_timeline(
+        case, rules, guests, engine, timeline,
+    ) {
+        Ok(outcome) => {
+            ran = Ok(outcome.failure.clone());
+            outcome
+        }
+        Err(error) => {
+            ran = Err(error);
             Outcome::default()
-        })
+        }
     });
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(found),
-    }
+    Ok((found, ran?))
 }
 
 fn run_timeline(

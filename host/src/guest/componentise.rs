@@ -31,8 +31,9 @@ pub fn componentise(core: &[u8]) -> Result<Vec<u8>, GuestError> {
     let not_core = |Damaged| malformed("not a core module of WebAssembly");
     let mut core = strip(core).map_err(not_core)?;
     stamp(&mut core);
-    let manifest =
-        manifest(&core).map_err(not_core)?.ok_or_else(|| malformed("it carries no manifest"))?;
+    let manifest = manifest(&core)
+        .map_err(not_core)?
+        .ok_or_else(|| malformed("it carries no manifest, which `audiences!` writes"))?;
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(&core)
