@@ -4,7 +4,7 @@
     target/python/bin/python tests/schemas.py
 
 Every definition that `muster check` accepts must be valid by the schema, and so must the manifest of every
-pack that it compiles to; what the schema is meant to catch must be invalid by both.
+pack that it compiles to and of every module in Rust that was built; what the schema is meant to catch must be invalid by both.
 """
 
 import json
@@ -61,9 +61,13 @@ def accepts(path):
 def manifests(path, folder):
     subprocess.run([MUSTER, "compile", path, "--out", folder], check=True, capture_output=True)
     for component in sorted(pathlib.Path(folder).glob("*.wasm")):
-        data = component.read_bytes()
-        at = data.rindex(SECTION) + len(SECTION)
-        yield json.JSONDecoder().raw_decode(data[at:].decode("utf-8", "ignore"))[0]
+        yield embedded(component)
+
+
+def embedded(component):
+    data = component.read_bytes()
+    at = data.rindex(SECTION) + len(SECTION)
+    return json.JSONDecoder().raw_decode(data[at:].decode("utf-8", "ignore"))[0]
 
 
 def main():
@@ -78,6 +82,10 @@ def main():
             for found in manifests(path, folder):
                 checked += 1
                 problems += [f"manifest of {path}: {e.message}" for e in manifest.iter_errors(found)]
+        for component in sorted((ROOT / "examples").glob("*/target/muster/*.wasm")):
+            checked += 1
+            found = manifest.iter_errors(embedded(component))
+            problems += [f"manifest of {component.name}: {e.message}" for e in found]
         for rule in REFUSED:
             text = f"audiences: [{{ id: a, where: {rule} }}]"
             path = pathlib.Path(folder) / "refused.yaml"

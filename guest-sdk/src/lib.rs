@@ -1,30 +1,28 @@
 //! Rules for Muster, written in Rust.
 //!
-//! A rule module is a library of crate type `cdylib`, built for `wasm32-unknown-unknown` and made
-//! into a component. It holds one type that implements [`Rules`], and hands it to [`export!`]:
+//! A rule says as constants what it looks at, decides in a plain function, and lists both:
 //!
 //! ```
-//! use muster_guest_sdk::{Facts, Rules};
+//! use muster_guest_sdk::*;
 //!
-//! struct Buyers;
+//! const BOUGHT: Condition =
+//!     event("purchase").context("platform", is("iOS")).within(days(30)).happened();
+//! const REFUNDED: Condition = event("refund").within(days(7)).happened();
 //!
-//! impl Rules for Buyers {
-//!     const MANIFEST: &'static str = r#"{"manifest":1,"name":"buyers"}"#;
+//! audiences! { "recent-ios-buyers": recent_ios_buyers(BOUGHT, REFUNDED) }
 //!
-//!     fn decide(audience: u32, facts: &Facts<'_>) -> bool {
-//!         match audience {
-//!             0 => facts.holds(0) && !facts.holds(1),
-//!             _ => facts.number(0).is_some_and(|spent| spent > 100 * muster_guest_sdk::ONE),
-//!         }
-//!     }
+//! fn recent_ios_buyers(bought: bool, refunded: bool) -> bool {
+//!     bought && !refunded
 //! }
-//!
-//! muster_guest_sdk::export!(Buyers);
 //! # fn main() {}
 //! ```
 //!
-//! It is built with `cargo build --release --target wasm32-unknown-unknown`; what that writes is a
-//! core module, of which the host's command line makes a component.
+//! The host decides a [`Condition`], exactly and at the right instant. [`Number`], [`Text`] and the
+//! others of [`Input`] hand raw values over; the audience is then decided again at each change of
+//! them, so conditions are cheaper.
+//!
+//! `muster new` makes a crate, `muster build` a component, and `muster test` holds it to case files.
+//! With the feature `simulation`, rules are tested with plain `cargo test`: see `simulation::User`.
 //!
 //! A module sees what it is called with and nothing else. It must not keep anything from one call
 //! for the next: the calls come from many users in any order, and from several instances.
@@ -47,60 +45,36 @@ pub mod bindings {
     });
 }
 
-mod facts;
+mod comparison;
 
-pub use bindings::exports::muster::rules::decisions::{Decimal, Value};
-pub use facts::{Facts, ONE};
+mod events;
+mod input;
+mod manifest;
+mod module;
+mod number;
+#[cfg(feature = "simulation")]
+pub mod simulation;
+mod value;
 
-use bindings::exports::muster::rules::decisions::Guest;
-use std::marker::PhantomData;
-
-/// The rules of a module.
-pub trait Rules {
-    /// The manifest: a JSON document of the schema `muster-manifest-1` that lists the conditions
-    /// and values that the audiences look at, and the audiences. Best kept in a file and taken in
-    /// with `include_str!`.
-    const MANIFEST: &'static str;
-
-    /// Whether the user belongs to an audience, given by its index in the manifest. The decision
-    /// must follow from what the manifest lists for this audience.
-    fn decide(audience: u32, facts: &Facts<'_>) -> bool;
-}
-
-/// The contract, kept by any rules. For [`export!`] alone.
+pub use comparison::{
+    Scalar, Test, at_least, at_most, contains, decimal, differs_from, ends_with, equals, exists,
+    is, is_false, is_missing, is_not, is_not_false, is_not_true, is_true, less_than, matches,
+    more_than, none_of, none_of_numbers, none_of_values, not_contains, not_ends_with, not_matches,
+    not_starts_with, of, one_of, one_of_numbers, one_of_values, starts_with,
+};
+pub use events::{
+    Events, Span, any_event, days, event, hours, milliseconds, minutes, seconds, weeks,
+};
+pub use input::{
+    Anything, Boolean, ComparedWith, Condition, Count, Input, Number, Text, Values, attribute,
+    audience, kind,
+};
 #[doc(hidden)]
-pub struct Exported<R>(PhantomData<R>);
-
-impl<R: Rules> Guest for Exported<R> {
-    fn describe() -> String {
-        R::MANIFEST.to_owned()
-    }
-
-    fn evaluate(audiences: Vec<u32>, conditions: Vec<u32>, values: Vec<Value>) -> Vec<bool> {
-        let facts = Facts::new(&conditions, &values);
-        audiences.into_iter().map(|audience| R::decide(audience, &facts)).collect()
-    }
-}
-
-/// Makes rules the module's own: exports the functions of the contract, and puts the manifest into
-/// the section `muster:manifest`, from where it can be read without running the module. Used once
-/// in a crate, at its root.
-#[macro_export]
-macro_rules! export {
-    ($rules:ty) => {
-        const MUSTER_MANIFEST: &[u8] = <$rules as $crate::Rules>::MANIFEST.as_bytes();
-
-        // Linkers of other targets can't take the names that the contract gives its functions.
-        #[cfg(target_arch = "wasm32")]
-        type MusterExported = $crate::Exported<$rules>;
-        #[cfg(target_arch = "wasm32")]
-        $crate::bindings::export_bindings!(MusterExported with_types_in $crate::bindings);
-
-        #[cfg(target_arch = "wasm32")]
-        #[unsafe(link_section = "muster:manifest")]
-        static MUSTER_SECTION: [u8; MUSTER_MANIFEST.len()] =
-            *MUSTER_MANIFEST.first_chunk().unwrap();
-
-        const _: () = assert!(!MUSTER_MANIFEST.is_empty(), "the manifest is empty");
-    };
-}
+pub use input::{Kind, Listed, Spec, listed, spec};
+#[doc(hidden)]
+pub use manifest::{Tables, Writer, count_inputs};
+pub use module::Module;
+#[doc(hidden)]
+pub use module::{Audience, Decide, Reader};
+pub use number::Decimal;
+pub use value::{Item, List, Value};

@@ -1,13 +1,17 @@
 //! The command line: a file a subcommand.
 
 mod bench;
+mod build;
 mod check;
 mod compile;
 mod demo;
+mod inspect;
+mod new;
 mod output;
 mod replay;
 mod schema;
 mod serve;
+mod test;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
@@ -28,7 +32,7 @@ Exit codes:
   0  done
   1  something outside failed: a file, a store, a port
   2  the command line is wrong
-  3  definitions or rule modules must be mended
+  3  definitions, rule modules or cases must be mended
   4  two engines gave different answers";
 
 /// How results and errors are written.
@@ -46,6 +50,14 @@ enum Command {
     Check(check::Args),
     /// Compile definitions to WebAssembly components.
     Compile(compile::Args),
+    /// Make a crate of rules in Rust, which compiles and tests at once.
+    New(new::Args),
+    /// Build rules in Rust to a WebAssembly component.
+    Build(build::Args),
+    /// Run case files: what happens, and who must enter and leave.
+    Test(test::Args),
+    /// Show what a component says of itself, what it may cost and what it costs.
+    Inspect(inspect::Args),
     /// Print a JSON Schema, for editors and for those who write rule modules.
     Schema(schema::Args),
     /// Replay messages from files in event time: who entered and left, and who is in.
@@ -94,6 +106,10 @@ pub fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Check(args) => check::run(&args, format),
         Command::Compile(args) => compile::run(&args, format),
+        Command::New(args) => new::run(&args, format),
+        Command::Build(args) => build::run(&args, format),
+        Command::Test(args) => test::run(&args, format),
+        Command::Inspect(args) => inspect::run(&args, format),
         Command::Schema(args) => schema::run(&args),
         Command::Replay(args) => replay::run(&args, format),
         Command::Serve(args) => serve::run(&args, format),

@@ -10,6 +10,7 @@
 //! takes.
 
 mod artefacts;
+mod calls;
 mod componentise;
 mod engine;
 mod error;
@@ -21,6 +22,7 @@ mod settings;
 mod tests;
 mod ticker;
 
+pub use calls::{CallTimes, measure_calls};
 pub use componentise::componentise;
 pub use engine::GuestEngine;
 pub use error::{GuestError, LimitReached};

@@ -1,6 +1,8 @@
 //! The runtime of Muster: stores, guests, the service and the command line.
 pub mod api;
 pub mod bench;
+pub mod build;
+pub mod case;
 pub mod cli;
 pub mod clock;
 pub mod config;

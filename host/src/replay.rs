@@ -51,6 +51,9 @@ pub struct Totals {
     pub likely_error_max: f64,
     /// Decisions that a module failed to give.
     pub failures: u64,
+    /// The first of them: which audience's, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<String>,
 }
 
 /// Takes transitions as they come.
@@ -196,6 +199,9 @@ impl Totals {
         self.likely += report.likely;
         self.likely_error_max = self.likely_error_max.max(report.likely_error_max);
         self.failures += report.failures.len() as u64;
+        if let (None, Some((audience, reason))) = (&self.first_failure, report.failures.first()) {
+            self.first_failure = Some(format!("audience `{audience}` is not decided: {reason}"));
+        }
     }
 }
 

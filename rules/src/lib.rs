@@ -41,3 +41,4 @@ pub use diagnostic::Diagnostic;
 pub use pack::{PackSource, packs};
 pub use schema::{definition_schema, manifest_schema};
 pub use span::{SpanError, parse_span};
+pub use window::{format_instant, parse_instant};

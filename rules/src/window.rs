@@ -41,6 +41,21 @@ pub(crate) fn format_time(time: Time) -> Option<String> {
     parse_time(&text).ok().map(|_| text)
 }
 
+/// Reads an instant as definitions write it: a date, for 00:00 UTC, or an RFC 3339 time.
+///
+/// ```
+/// let time = muster_rules::parse_instant("2026-01-03").unwrap();
+/// assert_eq!(muster_rules::format_instant(time).unwrap(), "2026-01-03T00:00:00.000Z");
+/// ```
+pub fn parse_instant(text: &str) -> Option<Time> {
+    parse_time(text).ok()
+}
+
+/// The instant as [`parse_instant`] reads it, unless it lies beyond the years that can be written.
+pub fn format_instant(time: Time) -> Option<String> {
+    format_time(time)
+}
+
 /// What contradicts itself in a window, and the key that is at fault.
 pub(crate) fn check_window(window: &Window) -> Result<(), (&'static str, Misfit)> {
     if let (Some(within), Some(older_than)) = (window.within, window.older_than)

@@ -47,7 +47,7 @@ pub fn evaluate(definitions: &[Definition], limits: IdLimits, timeline: &[Entry]
     // The sort is stable, so that what one evaluation says stays in its order.
     told.sort_by(|one, other| order(one).cmp(&order(other)));
     let memberships = memberships(timeline, &told);
-    Outcome { transitions: told, memberships }
+    Outcome { transitions: told, memberships, failure: None }
 }
 
 /// Within an entry timers come first, by instant, workspace and user.

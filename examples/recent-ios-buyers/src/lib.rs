@@ -1,61 +1,65 @@
-//! Who bought in the iOS app lately, and who of them spent how much: two audiences in Rust.
-//!
-//! The first could be a definition as well. The second could not: how much it takes depends on the
-//! country.
+//! Who bought in the iOS app lately, and who of them spent how much for where they live.
 
-use muster_guest_sdk::{Facts, ONE, Rules};
+use muster_guest_sdk::*;
 
-/// The indices of `manifest.json`.
-const RECENT_IOS_BUYERS: u32 = 0;
-const BOUGHT: u32 = 0;
-const REFUNDED: u32 = 1;
-const SPENT: usize = 0;
-const COUNTRY: usize = 1;
+const BOUGHT: Condition =
+    event("purchase").context("platform", is("iOS")).within(days(30)).happened();
+const REFUNDED: Condition = event("refund").within(days(7)).happened();
+const SPENT: Number = event("purchase").within(days(30)).sum("amount");
+const COUNTRY: Text = attribute("country").text();
 
-struct Buyers;
-
-impl Rules for Buyers {
-    const MANIFEST: &'static str = include_str!("../manifest.json");
-
-    fn decide(audience: u32, facts: &Facts<'_>) -> bool {
-        let recent = facts.holds(BOUGHT) && !facts.holds(REFUNDED);
-        if audience == RECENT_IOS_BUYERS {
-            return recent;
-        }
-        recent && facts.number(SPENT).is_some_and(|spent| spent >= threshold(facts))
-    }
+audiences! {
+    "recent-ios-buyers" as "Recent iOS buyers": recent_ios_buyers(BOUGHT, REFUNDED),
+    "big-ios-spenders" as "Big iOS spenders": big_ios_spenders(BOUGHT, REFUNDED, SPENT, COUNTRY),
 }
 
-/// What a big spender spends in 30 days, in billionths.
-fn threshold(facts: &Facts<'_>) -> i128 {
-    match facts.text(COUNTRY) {
-        Some("US" | "CA") => 500 * ONE,
-        _ => 300 * ONE,
-    }
+fn recent_ios_buyers(bought: bool, refunded: bool) -> bool {
+    bought && !refunded
 }
 
-muster_guest_sdk::export!(Buyers);
+fn big_ios_spenders(
+    bought: bool,
+    refunded: bool,
+    spent: Option<Decimal>,
+    country: Option<&str>,
+) -> bool {
+    let much = if matches!(country, Some("US" | "CA")) { 500 } else { 300 };
+    recent_ios_buyers(bought, refunded) && spent.is_some_and(|spent| spent >= much)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use muster_guest_sdk::{Decimal, Value};
+    use muster_guest_sdk::simulation::User;
 
-    fn spent(amount: i128, country: &str) -> [Value; 2] {
-        let amount = Decimal::from_billionths(amount * ONE);
-        [Value::Number(amount), Value::Text(country.to_owned())]
+    fn buyer(amount: i64) -> User {
+        let user = User::new(&MODULE).at("2026-01-03 09:00").event("purchase");
+        user.context("platform", "iOS").property("amount", amount)
     }
 
     #[test]
-    fn a_refund_ends_it() {
-        assert!(Buyers::decide(0, &Facts::new(&[BOUGHT], &[])));
-        assert!(!Buyers::decide(0, &Facts::new(&[BOUGHT, REFUNDED], &[])));
+    fn a_purchase_counts_for_thirty_days() {
+        assert_eq!(
+            buyer(10).at("2026-03-01").transitions(),
+            [
+                "2026-01-03 09:00 entered recent-ios-buyers",
+                "2026-02-02 09:00 left recent-ios-buyers"
+            ],
+        );
+    }
+
+    #[test]
+    fn a_refund_ends_it_for_a_week() {
+        let refunded = buyer(10).at("2026-01-05").event("refund");
+        assert!(!refunded.is_in("recent-ios-buyers"));
+        assert!(refunded.at("2026-01-12").is_in("recent-ios-buyers"));
     }
 
     #[test]
     fn how_much_it_takes_depends_on_the_country() {
-        let decide =
-            |amount, country| Buyers::decide(1, &Facts::new(&[BOUGHT], &spent(amount, country)));
-        assert!(decide(300, "FR") && !decide(499, "US") && decide(500, "US"));
+        assert!(buyer(300).is_in("big-ios-spenders"));
+        assert!(!buyer(499).attribute("country", "US").is_in("big-ios-spenders"));
+        assert!(buyer(500).attribute("country", "US").is_in("big-ios-spenders"));
+        assert!(!big_ios_spenders(true, false, None, None));
     }
 }

@@ -1,5 +1,7 @@
 //! `muster bench`
 
+mod module;
+
 use super::{Exit, Format, output};
 use crate::bench::{Measurement, Scale, measure};
 use clap::ValueEnum;
@@ -7,11 +9,17 @@ use std::io::Write;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Examples:
   muster bench
   muster bench engines growth
-  muster bench durable --users 100000 --events 300000 --folder target")]
+  muster bench durable --users 100000 --events 300000 --folder target
+  muster bench module target/muster/shop-rules.wasm",
+    args_conflicts_with_subcommands = true
+)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    of: Option<Of>,
     /// Which measurements; all, when none is named.
     #[arg(value_enum)]
     measurements: Vec<Measurement>,
@@ -32,7 +40,16 @@ pub(super) struct Args {
     folder: PathBuf,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Of {
+    /// Measure the calls of a rule module of one's own.
+    Module(module::Args),
+}
+
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
+    if let Some(Of::Module(args)) = &args.of {
+        return module::run(args, format);
+    }
     let scale = Scale {
         audiences: args.audiences,
         history: args.history,

@@ -1,6 +1,7 @@
 //! Where commands write: data to standard output, everything else to standard error.
 
 use super::{Exit, Format};
+use crate::build::BuildError;
 use crate::ruleset::RulesetError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_rules::Diagnostic;
@@ -12,6 +13,15 @@ use std::path::Path;
 pub(super) fn report(error: &anyhow::Error, format: Format) -> Exit {
     if is_closed_pipe(error) {
         return Exit::Done;
+    }
+    if let Some(
+        BuildError::Refused { .. }
+        | BuildError::NoLibrary { .. }
+        | BuildError::NotARuleModule { .. },
+    ) = error.downcast_ref::<BuildError>()
+    {
+        say(error, format);
+        return Exit::Rules;
     }
     match error.downcast_ref::<RulesetError>() {
         Some(RulesetError::Invalid(diagnostics)) => {

@@ -254,9 +254,9 @@ fn write_memberships(path: &Path, store: &dyn Store, ruleset: &Ruleset) -> anyho
 
 fn describe(totals: &Totals, refused: u64) -> String {
     let share = 100.0 * totals.evaluations_with_history as f64 / totals.evaluations.max(1) as f64;
-    let failures = match totals.failures {
-        0 => String::new(),
-        failures => format!("; {failures} decisions failed"),
+    let failures = match &totals.first_failure {
+        None => String::new(),
+        Some(first) => format!("; {} decisions failed, at first: {first}", totals.failures),
     };
     let likely = match totals.likely {
         0 => String::new(),

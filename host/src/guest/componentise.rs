@@ -2,6 +2,8 @@
 
 use crate::guest::error::GuestError;
 use muster_core::codec::{Damaged, Reader, put_text, put_unsigned};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
 use wit_component::ComponentEncoder;
 
 /// The custom section that holds the manifest.
@@ -10,21 +12,31 @@ const MANIFEST_SECTION: &str = "muster:manifest";
 const HEADER_BYTES: usize = 8;
 /// The id of custom sections.
 const CUSTOM: u8 = 0;
+/// Custom sections that nothing here reads. The names of functions are none of them: failures of a
+/// module are told with its function's name.
+const STRIPPED: [&str; 4] = [".debug", "producers", "target_features", "reloc."];
+/// What the guest SDK writes where the version of the code belongs, and as many bytes of hexadecimal
+/// digits take its place.
+const CODE_VERSION: &[u8] = b"muster-build-writes-version-here";
 
 /// Makes a component of a core module that was built with the guest SDK, and puts the manifest that
-/// the module carries where it can be read from outside.
+/// the module carries where it can be read from outside. Debug information is left out, and the
+/// versions of the audiences become those of the code: users are evaluated anew when it changed.
 ///
 /// # Errors
 /// [`GuestError::Malformed`] when the bytes are not a core module, or one that was built for
 /// another contract, with imports, or without a manifest.
 pub fn componentise(core: &[u8]) -> Result<Vec<u8>, GuestError> {
     let malformed = |reason: &str| GuestError::Malformed { reason: reason.to_owned() };
-    let manifest = manifest(core)
-        .map_err(|Damaged| malformed("not a core module of WebAssembly"))?
-        .ok_or_else(|| malformed("it carries no manifest"))?;
+    let not_core = |Damaged| malformed("not a core module of WebAssembly");
+    let mut core = strip(core).map_err(not_core)?;
+    stamp(&mut core);
+    let manifest = manifest(&core)
+        .map_err(not_core)?
+        .ok_or_else(|| malformed("it carries no manifest, which `audiences!` writes"))?;
     let encoded = ComponentEncoder::default()
         .validate(true)
-        .module(core)
+        .module(&core)
         .and_then(|mut encoder| encoder.encode());
     let mut component = encoded.map_err(|error| malformed(&format!("{error:#}")))?;
     let mut section = Vec::new();
@@ -34,6 +46,44 @@ pub fn componentise(core: &[u8]) -> Result<Vec<u8>, GuestError> {
     put_unsigned(&mut component, section.len() as u64);
     component.extend_from_slice(&section);
     Ok(component)
+}
+
+/// The module without sections that nothing reads.
+fn strip(core: &[u8]) -> Result<Vec<u8>, Damaged> {
+    let mut sections = Reader::new(core);
+    let mut stripped = sections.bytes(HEADER_BYTES)?.to_vec();
+    while !sections.is_empty() {
+        let before = sections.rest();
+        let id = sections.byte()?;
+        let length = sections.length()?;
+        let name = Reader::new(sections.bytes(length)?).text().unwrap_or_default();
+        if id == CUSTOM && STRIPPED.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        stripped.extend_from_slice(&before[..before.len() - sections.rest().len()]);
+    }
+    Ok(stripped)
+}
+
+/// Writes the hash of the code wherever the SDK left room for it: in the section, and in what the
+/// module says of itself.
+fn stamp(core: &mut [u8]) {
+    let mut version = String::new();
+    for byte in &Sha256::digest(&*core)[..CODE_VERSION.len() / 2] {
+        if write!(version, "{byte:02x}").is_err() {
+            unreachable!("writing to a string does not fail");
+        }
+    }
+    let mut at = 0;
+    while let Some(rest) = core.get_mut(at..).filter(|rest| rest.len() >= CODE_VERSION.len()) {
+        match rest.strip_prefix(CODE_VERSION) {
+            Some(_) => {
+                rest[..CODE_VERSION.len()].copy_from_slice(version.as_bytes());
+                at += CODE_VERSION.len();
+            }
+            None => at += 1,
+        }
+    }
 }
 
 fn manifest(core: &[u8]) -> Result<Option<&[u8]>, Damaged> {

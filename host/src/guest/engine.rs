@@ -2,7 +2,7 @@
 
 use crate::guest::artefacts::{self, Artefacts, ComponentDigest};
 use crate::guest::error::{GuestError, one_line};
-use crate::guest::module::{Loaded, LoadedModule};
+use crate::guest::module::{self, Loaded, LoadedModule};
 use crate::guest::settings::GuestSettings;
 use crate::guest::ticker::Ticker;
 use muster_rules::manifest;
@@ -54,6 +54,20 @@ impl GuestEngine {
         let loaded = self.load_one(component);
         self.trim();
         loaded
+    }
+
+    /// What a component wants from its host; a rule module wants nothing. Nothing of it is run.
+    ///
+    /// # Errors
+    /// When it is too large, or no component.
+    pub fn imports(&self, component: &[u8]) -> Result<Vec<String>, GuestError> {
+        limit_size("component", component.len(), self.0.settings.component_bytes_max)?;
+        Ok(module::imports(&compile(&self.0.engine, component)?, &self.0.engine))
+    }
+
+    /// The limits of its modules.
+    pub fn settings(&self) -> &GuestSettings {
+        &self.0.settings
     }
 
     /// Loads modules, several at a time, and gives them in the order of their components.

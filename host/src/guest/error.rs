@@ -120,6 +120,8 @@ pub enum GuestError {
 
 /// Functions that a panic in Rust ends in, and that do not say where it began.
 const RUST_LIBRARY: [&str; 4] = ["__rust", "core::", "std::", "alloc::"];
+/// What the guest SDK calls rules by; a rule that the compiler put inside has no name of its own.
+const SDK_WRAPPER: &str = "::MODULE::{closure";
 
 /// Which limit an instance reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -187,7 +189,10 @@ fn function(error: &wasmtime::Error) -> Option<String> {
     let backtrace = error.downcast_ref::<WasmBacktrace>()?;
     let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
     let mut names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
-    names.find(|name| !RUST_LIBRARY.iter().any(|prefix| name.starts_with(prefix)))
+    names.find(|name| {
+        let is_library = RUST_LIBRARY.iter().any(|prefix| name.starts_with(prefix));
+        !is_library && !name.contains(SDK_WRAPPER)
+    })
 }
 
 fn within(function: Option<&str>) -> String {

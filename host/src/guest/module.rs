@@ -42,6 +42,11 @@ impl LoadedModule {
         self.0.digest
     }
 
+    /// What it may cost.
+    pub fn limits(&self) -> &GuestSettings {
+        self.settings()
+    }
+
     /// Links the component to nothing, and asks it whether it is what its manifest says.
     pub(super) fn check(
         component: &Component,
@@ -104,10 +109,15 @@ impl fmt::Debug for LoadedModule {
 }
 
 fn refuse_imports(component: &Component, engine: &Engine) -> Result<(), GuestError> {
-    match component.component_type().imports(engine).next() {
-        Some((import, _)) => Err(GuestError::ImportsRefused { import: import.to_owned() }),
+    match imports(component, engine).into_iter().next() {
+        Some(import) => Err(GuestError::ImportsRefused { import }),
         None => Ok(()),
     }
+}
+
+/// What a component wants from its host.
+pub(super) fn imports(component: &Component, engine: &Engine) -> Vec<String> {
+    component.component_type().imports(engine).map(|(import, _)| import.to_owned()).collect()
 }
 
 fn export(component: &Component, name: &'static str) -> Result<ComponentExportIndex, GuestError> {

@@ -1,5 +1,6 @@
 //! Modules that behave, and modules that do not.
 
+mod building;
 mod hostile;
 mod loading;
 mod module;

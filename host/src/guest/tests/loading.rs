@@ -52,7 +52,7 @@ fn what_the_sdk_did_not_build_is_not_made_a_component() {
     };
     assert_eq!(refused(b"\0asm"), told("not a core module of WebAssembly"));
     let bare = wat::parse_str("(module)").unwrap();
-    assert_eq!(refused(&bare), told("it carries no manifest"));
+    assert_eq!(refused(&bare), told("it carries no manifest, which `audiences!` writes"));
     let mut core = module("imports", PARITY);
     core.definitions = r#"(import "env" "now" (func (result i64)))"#;
     let error = refused(&core.core());

@@ -1,7 +1,7 @@
 //! The words of case files: times, users, messages in short.
 
-use crate::timeline::{IdLimits, UserKey};
-use muster::decode::{DEFAULT_WORKSPACE, parse_time as parse_rfc3339};
+use super::timeline::{IdLimits, UserKey};
+use crate::decode::{DEFAULT_WORKSPACE, parse_time as parse_rfc3339};
 use muster_core::Time;
 
 /// A message in short, as JSON texts.
@@ -156,7 +156,7 @@ pub(super) fn parse_limits(text: &str) -> Result<IdLimits, String> {
 
 /// A time as short as it can be written.
 pub(super) fn time(time: Time) -> String {
-    let text = muster::decode::format_time(time);
+    let text = crate::decode::format_time(time);
     let (date, clock) = text.trim_end_matches('Z').split_once('T').unwrap_or((&text, ""));
     let clock = clock.strip_suffix(".000").unwrap_or(clock);
     let clock = clock.strip_suffix(":00").unwrap_or(clock);

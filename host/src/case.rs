@@ -1,19 +1,23 @@
 //! Case files: rules and messages in, transitions out, readable by the people who write audiences.
 //!
-//! The format is described in `cases/README.md`. What a case expects stands in lines that begin
+//! The format is described in `tests/cases/README.md`. What a case expects stands in lines that begin
 //! with `->`, below the step that brings it about, so a case is blessed by writing the file anew
 //! with the lines that were found.
 
 mod parse;
+mod run;
+pub mod timeline;
 mod words;
 
-use crate::timeline::{Entry, IdLimits, Outcome, UserKey};
-use muster::decode::decode;
+pub use run::{evaluate, memberships, tell};
+
+use crate::decode::decode;
 use muster_core::Time;
 use muster_rules::{Definitions, Source, check};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use timeline::{Entry, IdLimits, Outcome, UserKey};
 
 /// A case file.
 #[derive(Clone, Debug)]
@@ -72,11 +76,24 @@ struct Found {
 }
 
 impl Case {
-    /// Reads a case.
+    /// Reads a case that holds its rules.
+    ///
+    /// # Errors
+    /// When a line is of no known form, or there are no rules.
+    pub fn parse(file: &str, text: &str) -> Result<Case, CaseError> {
+        let case = Case::parse_beside_rules(file, text)?;
+        if case.sources.is_empty() {
+            let reason = "no rules: begin with a line `rules:`, the definitions indented below it";
+            return Err(CaseError { file: file.to_string(), line: 1, reason: reason.to_string() });
+        }
+        Ok(case)
+    }
+
+    /// Reads a case whose rules may be kept elsewhere.
     ///
     /// # Errors
     /// When a line is of no known form.
-    pub fn parse(file: &str, text: &str) -> Result<Case, CaseError> {
+    pub fn parse_beside_rules(file: &str, text: &str) -> Result<Case, CaseError> {
         parse::parse(file, text)
     }
 
@@ -187,26 +204,57 @@ impl Case {
     }
 }
 
-/// All case files of a folder and of the folders in it, in the order of their names.
+/// All case files of a folder and of the folders in it, in the order of their names. Each holds its
+/// rules.
 ///
 /// # Errors
 /// When a folder or a file cannot be read, or a case is malformed.
-pub fn read_all(folder: &Path) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        paths.push(entry?.path());
+pub fn read_all(folder: &Path) -> Result<Vec<Case>, CasesError> {
+    read_files(folder)?.iter().map(|(file, text)| Ok(Case::parse(file, text)?)).collect()
+}
+
+/// The case of a file, or all those of a folder, whose rules are kept elsewhere.
+///
+/// # Errors
+/// When a folder or a file cannot be read, or a case is malformed.
+pub fn read_beside_rules(path: &Path) -> Result<Vec<Case>, CasesError> {
+    let cases = read_files(path)?;
+    cases.iter().map(|(file, text)| Ok(Case::parse_beside_rules(file, text)?)).collect()
+}
+
+/// Why cases cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CasesError {
+    /// A folder or a file cannot be read.
+    #[error("cannot read cases from `{}`: make it, or name files of cases", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A case is malformed.
+    #[error(transparent)]
+    Malformed(#[from] CaseError),
+}
+
+/// The names and texts of a file, or of all those in a folder that end in `.txt`.
+fn read_files(path: &Path) -> Result<Vec<(String, String)>, CasesError> {
+    let unreadable = |source| CasesError::Unreadable { path: path.to_path_buf(), source };
+    if !path.is_dir() {
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        return Ok(vec![(path.display().to_string(), text)]);
     }
-    paths.sort();
-    let mut cases = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            cases.append(&mut read_all(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "txt") {
-            let text = std::fs::read_to_string(&path)?;
-            cases.push(Case::parse(&path.display().to_string(), &text)?);
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_dir() || path.extension().is_some_and(|extension| extension == "txt") {
+            paths.push(path);
         }
     }
-    Ok(cases)
+    paths.sort();
+    let files: Result<Vec<_>, CasesError> = paths.iter().map(|path| read_files(path)).collect();
+    Ok(files?.concat())
 }
 
 /// The first line in which two texts differ, shown from both; nothing when they are equal.

@@ -1,7 +1,7 @@
 //! From the text of a case file to a case.
 
+use super::timeline::IdLimits;
 use super::{Case, CaseError, Completes, Step, source, words};
-use crate::timeline::IdLimits;
 use muster_rules::Source;
 
 /// How far the lines of a `rules:` block are indented.
@@ -35,10 +35,6 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Case, CaseError> {
             let (file, line) = (file.to_string(), index + 1);
             CaseError { file, line, reason }
         })?;
-    }
-    if parser.sources.is_empty() {
-        let reason = "no rules: begin with a line `rules:`, the definitions indented below it";
-        return Err(CaseError { file: file.to_string(), line: 1, reason: reason.to_string() });
     }
     parser.mark_rules();
     let Parser { sources, limits, latest, lines, steps, .. } = parser;

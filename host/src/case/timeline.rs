@@ -60,6 +60,8 @@ pub struct Outcome {
     pub transitions: Vec<Told>,
     /// The memberships at each end of a run, sorted.
     pub memberships: Vec<Vec<Membership>>,
+    /// The first decision that a module failed to give, and why.
+    pub failure: Option<String>,
 }
 
 /// What of an event's or a message's id is remembered.

@@ -1,0 +1,429 @@
+//! The manifest of a module, written by the compiler: a module carries it as a constant, and nothing
+//! of this runs in a call.
+
+use crate::comparison::{Comparison, OPERATORS_MAX, Operand, Scalar};
+use crate::events::{Events, Field};
+use crate::input::{Source, Spec};
+use crate::module::Audience;
+
+/// What `muster build` puts the hash of the module's code in place of, so that rules that were
+/// changed are never taken for those that they were.
+const CODE_VERSION: &str = "muster-build-writes-version-here";
+
+/// Offset basis and prime of FNV-1a with 128 bits (Fowler, Noll, Vo).
+const HASH_BEGINNING: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+const HASH_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+
+/// Text under way: its first `N` bytes, and the length and hash of all of it.
+#[doc(hidden)]
+pub struct Writer<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+    hash: u128,
+}
+
+/// A module's `N` inputs, all audiences' one after the other, and their places in the manifest.
+#[doc(hidden)]
+pub struct Tables<const N: usize> {
+    specs: [Option<Spec>; N],
+    selectors: [Place; N],
+    features: [Place; N],
+    conditions: [Place; N],
+    values: [Place; N],
+}
+
+/// An input's entry in a list of the manifest.
+#[derive(Clone, Copy)]
+struct Place {
+    /// What tells the entry apart from others; zero for none.
+    key: u128,
+    index: u32,
+    /// Whether no input before has the same entry.
+    is_first: bool,
+}
+
+const NO_PLACE: Place = Place { key: 0, index: 0, is_first: false };
+
+/// How many inputs the audiences list.
+#[doc(hidden)]
+pub const fn count_inputs(audiences: &[Audience]) -> usize {
+    let (mut at, mut count) = (0, 0);
+    while at < audiences.len() {
+        count += audiences[at].inputs.len();
+        at += 1;
+    }
+    count
+}
+
+impl<const N: usize> Tables<N> {
+    /// The tables of those audiences, which list `N` inputs.
+    pub const fn new(audiences: &[Audience]) -> Tables<N> {
+        let places = [NO_PLACE; N];
+        let mut tables = Tables {
+            specs: [None; N],
+            selectors: places,
+            features: places,
+            conditions: places,
+            values: places,
+        };
+        let (mut audience, mut at) = (0, 0);
+        while audience < audiences.len() {
+            let mut input = 0;
+            while input < audiences[audience].inputs.len() {
+                tables.add(at, audiences[audience].inputs[input]);
+                (input, at) = (input + 1, at + 1);
+            }
+            audience += 1;
+        }
+        number(&mut tables.selectors);
+        number(&mut tables.features);
+        number(&mut tables.conditions);
+        number(&mut tables.values);
+        tables
+    }
+
+    const fn add(&mut self, at: usize, spec: Spec) {
+        let mut writer = Writer::<0>::new();
+        if let Source::Events { events, .. } = spec.source {
+            writer.selector(&events);
+            self.selectors[at].key = writer.hash;
+        }
+        writer.source(&spec.source, 0);
+        if !matches!(spec.source, Source::Audience(_)) {
+            self.features[at].key = writer.hash;
+        }
+        if let Some(comparison) = spec.comparison {
+            writer.comparison(&comparison);
+        }
+        match spec.is_condition() {
+            true => self.conditions[at].key = writer.hash,
+            false => self.values[at].key = writer.hash,
+        }
+        self.specs[at] = Some(spec);
+    }
+
+    /// The index of each input in the manifest's `conditions` or `values`.
+    pub const fn slots(&self) -> [u32; N] {
+        let (mut slots, mut at) = ([0; N], 0);
+        while at < N {
+            // One of the two is no entry, and has the index 0.
+            slots[at] = self.conditions[at].index + self.values[at].index;
+            at += 1;
+        }
+        slots
+    }
+}
+
+/// Gives each different entry of a list an index.
+const fn number(places: &mut [Place]) {
+    let (mut at, mut count) = (0, 0);
+    while at < places.len() {
+        let mut before = 0;
+        while before < at && places[before].key != places[at].key {
+            before += 1;
+        }
+        if places[at].key != 0 {
+            places[at].is_first = before == at;
+            places[at].index = if before == at { count } else { places[before].index };
+            count += (before == at) as u32;
+        }
+        at += 1;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Entry {
+    Selector,
+    Feature,
+    Condition,
+    Value,
+}
+
+impl<const N: usize> Writer<N> {
+    const fn new() -> Writer<N> {
+        Writer { bytes: [0; N], length: 0, hash: HASH_BEGINNING }
+    }
+
+    /// The manifest of a module of that name.
+    pub const fn manifest<const INPUTS: usize>(
+        name: &str,
+        audiences: &[Audience],
+        tables: &Tables<INPUTS>,
+    ) -> Writer<N> {
+        let mut writer = Writer::new();
+        writer.raw("{\"manifest\":1,\"name\":");
+        writer.text(name);
+        writer.entries(",\"selectors\":[", tables, &tables.selectors, Entry::Selector);
+        writer.entries("],\"features\":[", tables, &tables.features, Entry::Feature);
+        writer.entries("],\"conditions\":[", tables, &tables.conditions, Entry::Condition);
+        writer.entries("],\"values\":[", tables, &tables.values, Entry::Value);
+        writer.raw("],\"audiences\":[");
+        let (mut at, mut first) = (0, 0);
+        while at < audiences.len() {
+            writer.separate(at > 0);
+            writer.audience(&audiences[at], tables, first);
+            first += audiences[at].inputs.len();
+            at += 1;
+        }
+        writer.raw("]}");
+        writer
+    }
+
+    /// How long the text is.
+    pub const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The text.
+    pub const fn bytes(self) -> [u8; N] {
+        assert!(self.length == N, "a text is written to its length");
+        self.bytes
+    }
+
+    const fn entries<const INPUTS: usize>(
+        &mut self,
+        begin: &str,
+        of: &Tables<INPUTS>,
+        places: &[Place; INPUTS],
+        entry: Entry,
+    ) {
+        self.raw(begin);
+        let mut at = 0;
+        while at < INPUTS {
+            if let Some(spec) = &of.specs[at]
+                && places[at].is_first
+            {
+                self.separate(places[at].index > 0);
+                match (entry, &spec.source) {
+                    (Entry::Selector, Source::Events { events, .. }) => self.selector(events),
+                    (Entry::Condition, _) => self.condition(spec, of.features[at].index),
+                    (Entry::Value, _) => self.whole(of.features[at].index as i64),
+                    (_, source) => self.source(source, of.selectors[at].index),
+                }
+            }
+            at += 1;
+        }
+    }
+
+    const fn selector(&mut self, events: &Events) {
+        self.raw("{\"event\":");
+        self.text(events.name);
+        self.fields(",\"context\":{", &events.context);
+        self.fields(",\"with\":{", &events.with);
+        self.raw("}");
+    }
+
+    const fn fields(&mut self, begin: &str, fields: &[Option<Field>]) {
+        let mut at = 0;
+        while at < fields.len()
+            && let Some(field) = fields[at]
+        {
+            self.raw(if at > 0 { "," } else { begin });
+            self.text(field.name);
+            self.raw(":");
+            self.comparison(&field.comparison);
+            at += 1;
+        }
+        self.raw(if at > 0 { "}" } else { "" });
+    }
+
+    const fn source(&mut self, source: &Source, selector: u32) {
+        match source {
+            Source::Audience(id) => self.pair("{\"audience\":", id),
+            Source::Attribute(name) => self.pair("{\"attribute\":", name),
+            Source::Events { events, aggregate, of } => {
+                self.raw("{\"selector\":");
+                self.whole(selector as i64);
+                self.pair(",\"aggregate\":", aggregate.name());
+                if !of.is_empty() {
+                    self.pair(",\"of\":", of);
+                }
+                if let Some(span) = events.within {
+                    self.raw(",\"within\":\"");
+                    self.whole(span.milliseconds);
+                    self.raw("ms\"");
+                }
+                if let Some(span) = events.older_than {
+                    self.raw(",\"older_than\":\"");
+                    self.whole(span.milliseconds);
+                    self.raw("ms\"");
+                }
+                if let Some((from, to)) = events.between {
+                    self.pair(",\"between\":{\"from\":", from);
+                    self.pair(",\"to\":", to);
+                    self.raw("}");
+                }
+            }
+        }
+        self.raw("}");
+    }
+
+    const fn condition(&mut self, spec: &Spec, feature: u32) {
+        match spec.comparison {
+            None => self.source(&spec.source, 0),
+            Some(comparison) => {
+                self.raw("{\"feature\":");
+                self.whole(feature as i64);
+                self.raw(",\"is\":");
+                self.comparison(&comparison);
+                self.raw("}");
+            }
+        }
+    }
+
+    const fn comparison(&mut self, comparison: &Comparison) {
+        self.raw("{");
+        let mut at = 0;
+        while at < OPERATORS_MAX {
+            if let Some(operator) = comparison.operators[at] {
+                self.separate(at > 0);
+                self.pair("", operator.name);
+                self.raw(":");
+                self.operand(&operator.operand);
+            }
+            at += 1;
+        }
+        self.raw("}");
+    }
+
+    const fn operand(&mut self, operand: &Operand) {
+        let length = match operand {
+            Operand::Whole(whole) => return self.whole(*whole),
+            Operand::One(scalar) => return self.scalar(scalar),
+            Operand::Wholes(list) => list.len(),
+            Operand::Numbers(list) | Operand::Texts(list) => list.len(),
+            Operand::Values(list) => list.len(),
+        };
+        self.raw("[");
+        let mut at = 0;
+        while at < length {
+            self.separate(at > 0);
+            match operand {
+                Operand::Wholes(list) => self.whole(list[at]),
+                Operand::Numbers(list) => self.raw(list[at]),
+                Operand::Texts(list) => self.text(list[at]),
+                Operand::Values(list) => self.scalar(&list[at]),
+                Operand::Whole(_) | Operand::One(_) => {}
+            }
+            at += 1;
+        }
+        self.raw("]");
+    }
+
+    const fn scalar(&mut self, scalar: &Scalar) {
+        match scalar {
+            Scalar::Number(number) => self.raw(number),
+            Scalar::Text(text) => self.text(text),
+            Scalar::Boolean(true) => self.raw("true"),
+            Scalar::Boolean(false) => self.raw("false"),
+        }
+    }
+
+    const fn audience<const INPUTS: usize>(
+        &mut self,
+        audience: &Audience,
+        tables: &Tables<INPUTS>,
+        first: usize,
+    ) {
+        self.pair("{\"id\":", audience.id);
+        self.pair(",\"name\":", audience.name);
+        self.raw(",\"version\":\"");
+        self.escaped(audience.version);
+        self.raw("+");
+        self.raw(CODE_VERSION);
+        self.raw("\",\"conditions\":[");
+        self.indices(&tables.conditions, first, audience.inputs.len());
+        self.raw("],\"values\":[");
+        self.indices(&tables.values, first, audience.inputs.len());
+        self.raw("]}");
+    }
+
+    /// The indices of an audience's inputs in a list, each once, ascending.
+    const fn indices(&mut self, places: &[Place], first: usize, length: usize) {
+        let (mut next, mut written) = (0, 0);
+        loop {
+            let (mut least, mut at) = (u32::MAX, first);
+            while at < first + length {
+                let Place { key, index, .. } = places[at];
+                if key != 0 && index >= next && index < least {
+                    least = index;
+                }
+                at += 1;
+            }
+            if least == u32::MAX {
+                return;
+            }
+            self.separate(written > 0);
+            self.whole(least as i64);
+            (next, written) = (least + 1, written + 1);
+        }
+    }
+
+    const fn pair(&mut self, begin: &str, text: &str) {
+        self.raw(begin);
+        self.text(text);
+    }
+
+    const fn separate(&mut self, is_further: bool) {
+        if is_further {
+            self.raw(",");
+        }
+    }
+
+    const fn byte(&mut self, byte: u8) {
+        if self.length < N {
+            self.bytes[self.length] = byte;
+        }
+        self.length += 1;
+        if N == 0 {
+            self.hash = (self.hash ^ byte as u128).wrapping_mul(HASH_PRIME);
+        }
+    }
+
+    const fn raw(&mut self, text: &str) {
+        let (bytes, mut at) = (text.as_bytes(), 0);
+        while at < bytes.len() {
+            self.byte(bytes[at]);
+            at += 1;
+        }
+    }
+
+    const fn text(&mut self, text: &str) {
+        self.byte(b'"');
+        self.escaped(text);
+        self.byte(b'"');
+    }
+
+    const fn escaped(&mut self, text: &str) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let (bytes, mut at) = (text.as_bytes(), 0);
+        while at < bytes.len() {
+            match bytes[at] {
+                b'"' => self.raw("\\\""),
+                b'\\' => self.raw("\\\\"),
+                control @ 0..0x20 => {
+                    self.raw("\\u00");
+                    self.byte(DIGITS[(control >> 4) as usize]);
+                    self.byte(DIGITS[(control & 15) as usize]);
+                }
+                byte => self.byte(byte),
+            }
+            at += 1;
+        }
+    }
+
+    const fn whole(&mut self, whole: i64) {
+        if whole < 0 {
+            self.byte(b'-');
+        }
+        let magnitude = whole.unsigned_abs();
+        let mut unit = 1;
+        while magnitude / unit >= 10 {
+            unit *= 10;
+        }
+        while unit > 0 {
+            self.byte(b'0' + (magnitude / unit % 10) as u8);
+            unit /= 10;
+        }
+    }
+}

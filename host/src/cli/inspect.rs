@@ -1,0 +1,158 @@
+//! `muster inspect`
+
+use super::{Exit, Format};
+use crate::guest::{CallTimes, GuestEngine, GuestSettings, LoadedModule, measure_calls};
+use crate::ruleset::RulesetError;
+use anyhow::Context;
+use muster_core::{Condition, Feature, Module, Window};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Calls that are measured: enough for a median, over in a blink.
+const CALLS: usize = 1_000;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  muster inspect target/muster/shop-rules.wasm
+  muster inspect target/muster/shop-rules.wasm --format json")]
+pub(super) struct Args {
+    /// The component.
+    file: PathBuf,
+}
+
+pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
+    let component = read(&args.file)?;
+    let guests = GuestEngine::new(GuestSettings::default())?;
+    let imports = guests.imports(&component).map_err(RulesetError::Guest)?;
+    // A component with imports is shown with them; it is refused all the same.
+    if let (Format::Text, false) = (format, imports.is_empty()) {
+        writeln!(std::io::stdout(), "imports: {}", imports.join(", "))?;
+    }
+    let loaded = guests.load(&component).map_err(RulesetError::Guest)?;
+    let times = measure_calls(&loaded, CALLS).map_err(RulesetError::Guest)?;
+    let mut out = std::io::stdout();
+    match format {
+        Format::Text => write!(
+            out,
+            "{}: module `{}`, {} bytes\nimports: none\n{}{}{}",
+            args.file.display(),
+            loaded.module().name,
+            component.len(),
+            limits(guests.settings()),
+            cost(&times),
+            audiences(loaded.module())
+        )?,
+        Format::Json => {
+            let microseconds = |time: std::time::Duration| time.as_secs_f64() * 1e6;
+            let document = serde_json::json!({
+                "file": args.file.display().to_string(),
+                "bytes": component.len(),
+                "imports": imports,
+                "limits": {
+                    "component_bytes": guests.settings().component_bytes_max,
+                    "memory_bytes": guests.settings().memory_bytes_max,
+                    "stack_bytes": guests.settings().stack_bytes_max,
+                    "evaluate_ms": guests.settings().evaluate_time_max.as_millis() as u64,
+                },
+                "call_us": {
+                    "first": microseconds(times.first),
+                    "median": microseconds(times.median),
+                    "p99": microseconds(times.p99),
+                },
+                "manifest": manifest(loaded.module())?,
+            });
+            writeln!(out, "{document}")?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads a component.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+/// Loads a component with the default limits.
+pub(super) fn load(path: &Path) -> anyhow::Result<LoadedModule> {
+    let guests = GuestEngine::new(GuestSettings::default())?;
+    Ok(guests.load(&read(path)?).map_err(RulesetError::Guest)?)
+}
+
+fn limits(settings: &GuestSettings) -> String {
+    format!(
+        "limits: component {} MiB, memory {} MiB, stack {} KiB, a call {} ms\n",
+        settings.component_bytes_max >> 20,
+        settings.memory_bytes_max >> 20,
+        settings.stack_bytes_max >> 10,
+        settings.evaluate_time_max.as_millis()
+    )
+}
+
+fn cost(times: &CallTimes) -> String {
+    let CallTimes { median, p99, first, .. } = times;
+    format!(
+        "a call for all audiences: {median:.2?} (99 of 100: {p99:.2?}; the first: {first:.2?})\n"
+    )
+}
+
+/// The manifest as JSON.
+pub(super) fn manifest(module: &Module) -> anyhow::Result<serde_json::Value> {
+    Ok(serde_json::from_str(&muster_rules::manifest::write(module))?)
+}
+
+/// The audiences of a module and what each looks at, a line each.
+pub(super) fn audiences(module: &Module) -> String {
+    let mut text = String::new();
+    for audience in &module.audiences {
+        let conditions = audience
+            .conditions
+            .iter()
+            .map(|at| format!("condition: {}", condition(&module.conditions[*at as usize])));
+        let values = audience.values.iter();
+        let values =
+            values.map(|at| format!("value:     {}", feature(&module.values[*at as usize])));
+        let mut lines = vec![format!("audience `{}`, version {}", audience.id, audience.version)];
+        lines.extend(conditions.chain(values).map(|line| format!("  {line}")));
+        text.push_str(&lines.join("\n"));
+        text.push('\n');
+    }
+    text
+}
+
+fn condition(condition: &Condition) -> String {
+    match condition {
+        Condition::Compare { feature: of, comparison } => {
+            format!("{} is {comparison}", feature(of))
+        }
+        Condition::Member(id) => format!("in audience `{id}`"),
+    }
+}
+
+fn feature(feature: &Feature) -> String {
+    match feature {
+        Feature::Attribute(name) => format!("attribute `{name}`"),
+        Feature::Events { selector, aggregate, of, window } => {
+            let of = of.as_ref().map_or(String::new(), |of| format!(" of `{of}`"));
+            // Comparisons that there are none of say nothing.
+            let selector = selector.to_string().replace(",\"context\":{}", "");
+            let selector = selector.replace(",\"with\":{}", "");
+            format!("{}{of} over {selector}{}", aggregate.name(), span(window))
+        }
+    }
+}
+
+fn span(window: &Window) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let span = |span: muster_core::Span| match span.milliseconds() % DAY_MS {
+        0 => format!("{}d", span.milliseconds() / DAY_MS),
+        _ => format!("{}ms", span.milliseconds()),
+    };
+    let instant = crate::decode::format_time;
+    let bounds = [
+        window.within.map(|within| format!(", within {}", span(within))),
+        window.older_than.map(|older| format!(", older than {}", span(older))),
+        window.from.map(|from| format!(", from {}", instant(from))),
+        window.to.map(|to| format!(", to {}", instant(to))),
+    ];
+    bounds.into_iter().flatten().collect()
+}

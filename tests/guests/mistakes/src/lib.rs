@@ -1,0 +1,1 @@
+//! Rules that must not compile are in `examples`.
