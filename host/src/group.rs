@@ -183,11 +183,11 @@ impl Group {
         Ok(events)
     }
 
-    fn keep(&mut self, key: &UserKey, profile: Vec<u8>, step: Step) -> Stepped {
+    fn keep(&mut self, key: &UserKey, profile: Arc<Vec<u8>>, step: Step) -> Stepped {
         let pending = self.users.entry(key.clone()).or_insert_with(|| {
             self.order.push(key.clone());
             Pending {
-                record: UserRecord { state: Vec::new(), profile },
+                record: UserRecord { state: Arc::default(), profile },
                 profile_changed: false,
                 due_before: step.due_before,
                 due: None,
@@ -196,9 +196,9 @@ impl Group {
                 transitions: Vec::new(),
             }
         });
-        pending.record.state = step.state;
+        pending.record.state = Arc::new(step.state);
         if let Some(profile) = step.profile {
-            pending.record.profile = profile;
+            pending.record.profile = Arc::new(profile);
             pending.profile_changed = true;
         }
         pending.due = step.due;

@@ -27,13 +27,14 @@ pub struct UserKey {
     pub user: Arc<str>,
 }
 
-/// What is kept of a user, in the core's own form.
+/// What is kept of a user, in the core's own form. Shared, since a busy user's is large: she is
+/// remembered while her commit is under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserRecord {
     /// What changes with every batch.
-    pub state: Vec<u8>,
+    pub state: Arc<Vec<u8>>,
     /// What changes seldom.
-    pub profile: Vec<u8>,
+    pub profile: Arc<Vec<u8>>,
 }
 
 /// What a commit changes of one user.
@@ -42,9 +43,9 @@ pub struct UserCommit {
     /// Who.
     pub key: UserKey,
     /// The state; unchanged when there is none.
-    pub state: Option<Vec<u8>>,
+    pub state: Option<Arc<Vec<u8>>>,
     /// The profile; unchanged when there is none.
-    pub profile: Option<Vec<u8>>,
+    pub profile: Option<Arc<Vec<u8>>>,
     /// When the user's timer was due before.
     pub due_before: Option<Time>,
     /// When it is due now.

@@ -142,6 +142,8 @@ fn elsewhere(described: &muster_core::Module) -> muster_core::Module {
         version: "1".into(),
         conditions: vec![at],
         values: Vec::new(),
+        requires: vec![at],
+        excludes: Vec::new(),
     });
     muster_core::Module {
         name: "elsewhere".into(),

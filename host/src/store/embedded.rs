@@ -114,7 +114,7 @@ impl Store for EmbeddedStore {
         let Some(state) = self.get(&self.tables.users, &key)? else { return Ok(None) };
         let profile = self.get(&self.tables.profiles, &key)?;
         let profile = profile.ok_or(StoreError::Damaged { table: "profiles" })?;
-        Ok(Some(UserRecord { state, profile }))
+        Ok(Some(UserRecord { state: Arc::new(state), profile: Arc::new(profile) }))
     }
 
     fn history(

@@ -41,8 +41,8 @@ fn arrival(number: u64, name: &str, milliseconds: i64) -> Arrival {
 fn user(key: UserKey) -> UserCommit {
     UserCommit {
         key,
-        state: Some(b"state".to_vec()),
-        profile: Some(b"profile".to_vec()),
+        state: Some(b"state".to_vec().into()),
+        profile: Some(b"profile".to_vec().into()),
         due_before: None,
         due: None,
         history: Vec::new(),
@@ -63,7 +63,7 @@ fn a_user_is_what_was_committed_last() {
         assert_eq!(store.clock(), Time::EPOCH);
         store.commit(commit(5, vec![user(key("w", "ann"))])).unwrap();
         let only_state =
-            UserCommit { state: Some(b"new".to_vec()), profile: None, ..user(key("w", "ann")) };
+            UserCommit { state: Some(b"new".to_vec().into()), profile: None, ..user(key("w", "ann")) };
         store.commit(commit(7, vec![only_state])).unwrap();
         drop(store);
         let store = open();

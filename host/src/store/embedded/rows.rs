@@ -35,10 +35,10 @@ impl UserRows {
         self.key.clear();
         keys::put_user(&mut self.key, &user.key);
         if let Some(state) = user.state {
-            self.users.push((self.key.as_slice().into(), Some(state.into())));
+            self.users.push((self.key.as_slice().into(), Some(state.as_slice().into())));
         }
         if let Some(profile) = user.profile {
-            self.profiles.push((self.key.as_slice().into(), Some(profile.into())));
+            self.profiles.push((self.key.as_slice().into(), Some(profile.as_slice().into())));
         }
         self.add_history(user.history);
         if user.due_before != user.due {

@@ -20,8 +20,8 @@ fn refusal(path: &Path) -> String {
 fn commit(user: &str) -> Commit {
     let user = UserCommit {
         key: UserKey { workspace: "w".into(), user: user.into() },
-        state: Some(vec![1; 100]),
-        profile: Some(vec![2]),
+        state: Some(vec![1; 100].into()),
+        profile: Some(vec![2].into()),
         due_before: None,
         due: None,
         history: Vec::new(),

@@ -100,7 +100,7 @@ impl Worker {
         let members = members.map(|(name, since)| (AudienceKey::of(name), since.map(at)));
         let transition = |line: u8| format!("{key:?} {} {line}", self.number).into_bytes();
         UserCommit {
-            state: Some(self.number.to_be_bytes().to_vec()),
+            state: Some(self.number.to_be_bytes().to_vec().into()),
             due_before,
             due,
             history,
