@@ -29,19 +29,32 @@ struct Service {
     address: SocketAddr,
 }
 
+/// Starts the command, with files of at most so many kilobytes. What it logs is in `log`.
+fn spawn(folder: &Path, kilobytes_max: Option<u32>) -> Child {
+    let limit = kilobytes_max.map_or(String::new(), |k| format!("ulimit -f {k}; trap '' XFSZ; "));
+    Command::new("bash")
+        .args(["-c", &format!("{limit}exec \"$0\" serve --config \"$1\"")])
+        .arg(env!("CARGO_BIN_EXE_muster-service"))
+        .arg(folder.join("muster.toml"))
+        .env("RUST_LOG", "info")
+        .stderr(File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+/// A folder with settings and rules, and no store yet.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("rules")).unwrap();
+    fs::write(folder.path().join("rules").join("audiences.yaml"), RULES).unwrap();
+    fs::write(folder.path().join("muster.toml"), SETTINGS).unwrap();
+    folder
+}
+
 impl Service {
     fn start(folder: &Path, kilobytes_max: Option<u32>) -> Service {
+        let process = spawn(folder, kilobytes_max);
         let log = folder.join("log");
-        let limit =
-            kilobytes_max.map_or(String::new(), |k| format!("ulimit -f {k}; trap '' XFSZ; "));
-        let process = Command::new("bash")
-            .args(["-c", &format!("{limit}exec \"$0\" serve --config \"$1\"")])
-            .arg(env!("CARGO_BIN_EXE_muster-service"))
-            .arg(folder.join("muster.toml"))
-            .env("RUST_LOG", "info")
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
         let mut address = None;
         until("listening", || {
             let text = fs::read_to_string(&log).unwrap();
@@ -90,10 +103,7 @@ fn message(number: u32) -> Value {
 
 #[test]
 fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("rules")).unwrap();
-    fs::write(folder.path().join("rules").join("audiences.yaml"), RULES).unwrap();
-    fs::write(folder.path().join("muster.toml"), SETTINGS).unwrap();
+    let folder = folder();
     // The first start takes room for a journal, which a later one gives back.
     Service::start(folder.path(), None).stop();
 
@@ -136,5 +146,17 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() {
     assert_eq!(service.buyers(), acknowledged);
     let path = format!("/v1/workspaces/shop/transitions?limit={}", 2 * MESSAGES_MAX);
     assert_eq!(get(service.address, &path).body.lines().count(), acknowledged.len());
+    service.stop();
+}
+
+#[test]
+fn a_store_for_which_there_was_no_room_is_made_when_there_is() {
+    let folder = folder();
+    let ended = spawn(folder.path(), Some(FILE_KILOBYTES_MAX)).wait().unwrap();
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(!ended.success() && log.contains("for a store: File too large"), "{log}");
+    assert!(!log.contains("backup"), "{log}");
+    let service = Service::start(folder.path(), None);
+    assert_eq!(post(service.address, &message(1)).status, 200);
     service.stop();
 }

@@ -13,7 +13,7 @@ mod tables;
 mod tests;
 
 use super::{Commit, HistoryCursor, Store, StoreError, UserKey, UserRecord};
-use directory::Directory;
+use directory::{Directory, has_entries};
 use fjall::{Database, Guard, Keyspace};
 use keys::Parts;
 use mark::Mark;
@@ -61,17 +61,20 @@ impl EmbeddedStore {
         let unusable = |source| StoreError::Unusable { path: path.to_path_buf(), source };
         let mark = Mark::open(&path.join("mark")).map_err(unusable)?;
         let marked = mark.read().map_err(unusable)?;
-        if marked > 0 && !has_tables(path) {
+        if marked > 0 && !has_entries(&directory.tables()) {
             return Err(StoreError::Lost { path: path.to_path_buf(), commits: 0, marked });
         }
-        let broken = |source| StoreError::Broken { path: path.to_path_buf(), source };
-        let database = Database::builder(path.join("tables"))
+        if marked == 0 {
+            directory.remove_half_made_tables().map_err(unusable)?;
+        }
+        let not_opened = |error| not_opened(path, error);
+        let database = Database::builder(directory.tables())
             .cache_size(options.cache_bytes)
             .max_journaling_size(JOURNAL_BYTES)
             .worker_threads(1)
             .open()
-            .map_err(broken)?;
-        let tables = Tables::open(&database).map_err(broken)?;
+            .map_err(not_opened)?;
+        let tables = Tables::open(&database).map_err(not_opened)?;
         let state = State::read(&tables, path)?;
         if state.commits < marked {
             let path = path.to_path_buf();
@@ -99,9 +102,17 @@ impl EmbeddedStore {
     }
 }
 
-/// Whether the tables' folder holds anything.
-fn has_tables(path: &Path) -> bool {
-    path.join("tables").read_dir().is_ok_and(|mut entries| entries.next().is_some())
+/// Why tables cannot be opened: where the system says why, that is no damage.
+fn not_opened(path: &Path, error: fjall::Error) -> StoreError {
+    let path = path.to_path_buf();
+    match error {
+        fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source))
+            if source.raw_os_error().is_some() =>
+        {
+            StoreError::Unusable { path, source }
+        }
+        source => StoreError::Broken { path, source },
+    }
 }
 
 impl Store for EmbeddedStore {

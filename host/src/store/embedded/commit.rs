@@ -98,7 +98,7 @@ fn error_text(error: &fjall::Error) -> String {
         }
         // What failed was the writing of tables in the background, whose reason is in the log.
         fjall::Error::Poisoned => {
-            "tables could not be written, as they cannot on a full disk".to_string()
+            "its tables could not be written, perhaps because the disk is full".to_string()
         }
         other => other.to_string(),
     }

@@ -44,6 +44,28 @@ impl Directory {
         }
         Ok(Directory { path: path.to_path_buf(), _lock: lock })
     }
+
+    /// The folder of the tables.
+    pub(super) fn tables(&self) -> PathBuf {
+        self.path.join("tables")
+    }
+
+    /// Removes tables that were never made whole, because the first start broke off: they hold
+    /// nothing, and cannot be opened. Only for a store that has acknowledged nothing.
+    pub(super) fn remove_half_made_tables(&self) -> io::Result<()> {
+        let tables = self.tables();
+        // The version is written before there can be any table.
+        let has_version = tables.join("version").metadata().is_ok_and(|version| version.len() > 0);
+        if has_version || has_entries(&tables.join("keyspaces")) || !has_entries(&tables) {
+            return Ok(());
+        }
+        fs::remove_dir_all(tables)
+    }
+}
+
+/// Whether a folder holds anything.
+pub(super) fn has_entries(folder: &Path) -> bool {
+    folder.read_dir().is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Whether there is nothing but what an earlier attempt to make a store may have left.

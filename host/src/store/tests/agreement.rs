@@ -190,6 +190,13 @@ proptest! {
             }
             prop_assert_eq!(memory.due(at(until), 9).unwrap(), embedded.due(at(until), 9).unwrap());
             prop_assert_eq!(all(&memory), all(&embedded));
+            for workspace in WORKSPACES {
+                let [kept, written]: [BTreeMap<_, _>; 2] = [&memory as &dyn Store, &embedded]
+                    .map(|store| store.forgotten(workspace).unwrap().into_iter().collect());
+                prop_assert!(kept.keys().eq(written.keys()), "{:?} {:?}", kept, written);
+                // A row tells when it began, and not when it ended.
+                prop_assert!(kept.iter().all(|(name, until)| *until <= written[name]));
+            }
         }
         prop_assert_eq!(memory.due(at(99), 99).unwrap(), embedded.due(at(99), 99).unwrap());
     }
