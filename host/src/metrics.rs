@@ -51,6 +51,8 @@ pub struct Metrics {
     pub queue: IntGauge,
     /// Bytes of the store by table.
     pub store_bytes: IntGaugeVec,
+    /// Rows deleted as past their retention, by table.
+    pub expired: IntCounterVec,
     /// Loads of rules by outcome.
     pub rule_loads: IntCounterVec,
 }
@@ -116,6 +118,11 @@ impl Metrics {
                 Opts::new("muster_store_bytes", "Bytes of the store"),
                 &["table"],
             )?)?,
+            expired: register.counters(
+                "expired_rows",
+                "Rows deleted as past their retention",
+                &["table"],
+            )?,
             rule_loads: register.counters("rule_loads", "Loads of rules", &["outcome"])?,
             registry,
         })

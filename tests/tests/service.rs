@@ -253,6 +253,31 @@ fn whoever_fell_behind_goes_on_from_a_snapshot() {
 }
 
 #[test]
+fn an_audience_tells_from_when_on_it_is_exact() {
+    let service = Running::start("[store]\nhistory_retention = \"1d\"\n");
+    service.post(&message_at("ann", "visit", "2026-01-01T00:00:00Z"));
+    service.post(&message_at("bob", "purchase", "2026-01-05T00:00:00Z"));
+    let deleted = "muster_expired_rows_total{table=\"history\"}";
+    until("the expiry", || service.metric(deleted) == 1.0);
+    let visitors = "  - { id: visitors, where: { event: visit, within: 30d } }\n";
+    write_rules(service.folder.path(), &format!("{RULES}{visitors}"));
+    let audiences = || service.get("/v1/workspaces/shop/audiences").json();
+    until("the new audience", || audiences().as_array().unwrap().len() == 3);
+    let audiences = audiences();
+    assert_eq!(audiences[0]["exact"], true, "{audiences}");
+    // What was deleted may have happened up to an hour after the first event of its row.
+    assert_eq!(
+        (&audiences[2]["exact"], &audiences[2]["exact_from"]),
+        (&json!(false), &json!("2026-01-31T01:00:00.000Z"))
+    );
+    service.post(&message_at("bob", "purchase", "2026-01-31T01:00:00Z"));
+    until("exact answers", || {
+        service.get("/v1/workspaces/shop/audiences").json()[2]["exact"] == true
+    });
+    service.stop();
+}
+
+#[test]
 fn a_full_queue_answers_429_and_takes_nothing() {
     let service = Running::start("[ingest]\nqueue_messages_max = 1\n");
     let answer =

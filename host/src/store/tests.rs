@@ -62,8 +62,11 @@ fn a_user_is_what_was_committed_last() {
         assert_eq!(store.user(&key("w", "ann")).unwrap(), None);
         assert_eq!(store.clock(), Time::EPOCH);
         store.commit(commit(5, vec![user(key("w", "ann"))])).unwrap();
-        let only_state =
-            UserCommit { state: Some(b"new".to_vec().into()), profile: None, ..user(key("w", "ann")) };
+        let only_state = UserCommit {
+            state: Some(b"new".to_vec().into()),
+            profile: None,
+            ..user(key("w", "ann"))
+        };
         store.commit(commit(7, vec![only_state])).unwrap();
         drop(store);
         let store = open();

@@ -281,7 +281,9 @@ impl Turns {
             let at = self.stood.milliseconds().saturating_sub(milliseconds);
             Time::from_milliseconds(at).unwrap_or(Time::MIN)
         };
-        store.expire_transitions(before(self.settings.transitions_retention_ms))?;
+        let expired = &self.shared.metrics.expired;
+        let rows = store.expire_transitions(before(self.settings.transitions_retention_ms))?;
+        expired.with_label_values(&["outbox"]).inc_by(rows);
         let retained = self.settings.history_retention_ms;
         let keep_from = |workspace: &str, event: &str| match self
             .rules
@@ -292,7 +294,8 @@ impl Turns {
             Some(Reach::Span(milliseconds)) => before(milliseconds.max(retained)),
             None => before(retained),
         };
-        let (_, cursor) = store.expire_history(self.expiring.take(), EXPIRE_ROWS, &keep_from)?;
+        let (rows, cursor) = store.expire_history(self.expiring.take(), EXPIRE_ROWS, &keep_from)?;
+        expired.with_label_values(&["history"]).inc_by(rows);
         self.expiring = cursor;
         for (table, bytes) in store.sizes()? {
             let gauge = self.shared.metrics.store_bytes.with_label_values(&[table]);
