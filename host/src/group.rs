@@ -11,7 +11,7 @@ use muster_core::{
     Arrival, AudienceKey, Decide, Input, Message, Outcome, Plan, Report, Request, Step, Time,
     Transition, step,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ pub struct Group {
     /// What the last group taken adds to histories.
     in_flight: HashMap<UserKey, Vec<Arrival>>,
     dead_letters: Vec<Vec<u8>>,
+    /// Audiences whose ids are yet to be committed, and those that were.
+    audiences: Vec<(AudienceKey, Arc<str>)>,
+    remembered: HashSet<AudienceKey>,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,8 @@ impl Group {
             recent: LruCache::new(recent),
             in_flight: HashMap::new(),
             dead_letters: Vec::new(),
+            audiences: Vec::new(),
+            remembered: HashSet::new(),
         }
     }
 
@@ -104,7 +109,17 @@ impl Group {
 
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty() && self.dead_letters.is_empty()
+        self.order.is_empty() && self.dead_letters.is_empty() && self.audiences.is_empty()
+    }
+
+    /// Keeps the ids of a plan's audiences, to be committed before anybody can be in one, so that
+    /// members can leave those that are removed.
+    pub fn remember(&mut self, plan: &Plan) {
+        for audience in plan.audiences() {
+            if self.remembered.insert(audience.key) {
+                self.audiences.push((audience.key, audience.id.clone()));
+            }
+        }
     }
 
     /// Keeps what was refused, to be committed with the rest.
@@ -236,6 +251,7 @@ impl Group {
             });
         }
         let dead_letters = std::mem::take(&mut self.dead_letters);
-        Commit { clock, users: commits, dead_letters, audiences: Vec::new() }
+        let audiences = std::mem::take(&mut self.audiences);
+        Commit { clock, users: commits, dead_letters, audiences }
     }
 }

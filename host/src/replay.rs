@@ -81,6 +81,7 @@ impl<'a> Replay<'a> {
             until,
             totals: Totals::default(),
         };
+        replay.group.remember(&replay.plan);
         replay.adopt(on_transition)?;
         Ok(replay)
     }

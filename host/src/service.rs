@@ -8,8 +8,8 @@ use crate::config::{ClockKind, Config};
 use crate::guest::{GuestEngine, GuestSettings};
 use crate::metrics::Metrics;
 use crate::ruleset::{Ruleset, RulesetLoader};
-use crate::store::{Commit, EmbeddedStore, Store, StoreOptions};
-use crate::worker::Worker;
+use crate::store::{EmbeddedStore, Store, StoreOptions};
+use crate::worker::{Unavailable, Worker};
 use anyhow::Context;
 use reload::Reloader;
 use std::collections::HashMap;
@@ -45,9 +45,8 @@ impl Started {
         let guests =
             GuestEngine::new(GuestSettings { artefacts: Some(artefacts), ..Default::default() })?;
         let loader = RulesetLoader::new(guests, config.engine_settings());
-        let mut reloader = Reloader::new(loader, store.clone(), &config.workspaces);
+        let mut reloader = Reloader::new(loader, store.audience_ids()?, &config.workspaces);
         let rulesets: HashMap<Arc<str>, Ruleset> = reloader.load_all()?;
-        remember_audiences(&*store, rulesets.values())?;
         let clock: Box<dyn Clock> = match config.time.clock {
             ClockKind::Wall => Box::new(WallClock),
             ClockKind::Events => Box::new(EventClock),
@@ -78,7 +77,7 @@ impl Started {
     /// accepted is committed.
     ///
     /// # Errors
-    /// When serving fails.
+    /// When serving fails, or the store did.
     pub async fn serve(self, end: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let service = self.service.clone();
         let reloading = tokio::spawn(self.reloader.watch(service.clone()));
@@ -93,28 +92,10 @@ impl Started {
         reloading.abort();
         let stop = tokio::task::spawn_blocking(move || service.worker.stop());
         stop.await.context("the worker did not end")?;
+        if let Err(failed @ Unavailable::StoreFailed(_)) = self.service.worker.readiness() {
+            return Err(failed.into());
+        }
         tracing::info!("everything accepted is committed");
         served.context("serving failed")
     }
-}
-
-/// Writes down which audiences there are, so that members can leave those that are removed.
-fn remember_audiences<'a>(
-    store: &dyn Store,
-    rulesets: impl IntoIterator<Item = &'a Ruleset>,
-) -> anyhow::Result<()> {
-    let mut known: HashMap<_, _> = store.audience_ids()?.into_iter().collect();
-    let mut audiences = Vec::new();
-    for ruleset in rulesets {
-        for audience in ruleset.plan.audiences() {
-            if known.insert(audience.key, audience.id.clone()).is_none() {
-                audiences.push((audience.key, audience.id.clone()));
-            }
-        }
-    }
-    if !audiences.is_empty() {
-        let clock = store.clock();
-        store.commit(Commit { clock, users: Vec::new(), dead_letters: Vec::new(), audiences })?;
-    }
-    Ok(())
 }

@@ -68,11 +68,15 @@ impl Service {
         Service { process, address }
     }
 
-    fn stop(mut self) {
+    /// Ends it, and gives whether it says that all went well.
+    fn stop(mut self) -> bool {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let started = Instant::now();
-        while self.process.try_wait().unwrap().is_none() {
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status.success();
+            }
             assert!(started.elapsed() < PATIENCE, "the service does not end");
             std::thread::yield_now();
         }
@@ -105,7 +109,7 @@ fn message(number: u32) -> Value {
 fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() {
     let folder = folder();
     // The first start takes room for a journal, which a later one gives back.
-    Service::start(folder.path(), None).stop();
+    assert!(Service::start(folder.path(), None).stop());
 
     let service = Service::start(folder.path(), Some(FILE_KILOBYTES_MAX));
     let mut acknowledged = BTreeSet::new();
@@ -135,7 +139,7 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() {
     says_why(&ready.body);
     assert_eq!(get(service.address, "/healthz").status, 200);
     assert_eq!(service.buyers(), acknowledged);
-    service.stop();
+    assert!(!service.stop(), "a service whose store failed ended as if nothing had been");
 
     let service = Service::start(folder.path(), None);
     let missing: Vec<String> = acknowledged.difference(&service.buyers()).cloned().collect();

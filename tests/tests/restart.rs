@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
 
 use muster::decode::decode;
+use muster::guest::{GuestEngine, GuestSettings};
 use muster::replay::Replay;
-use muster::ruleset::Ruleset;
+use muster::ruleset::{RuleFiles, Ruleset, RulesetLoader};
 use muster::store::{EmbeddedStore, MemoryStore, Store, StoreOptions, UserKey};
 use muster::transitions::to_line;
 use muster_core::{Message, Settings, Transition};
@@ -75,4 +76,28 @@ fn cdnow_says_the_same_with_restarts() {
 #[test]
 fn clickstream_says_the_same_with_restarts() {
     check(Dataset::Clickstream, "clickstream.yaml", 15_000);
+}
+
+#[test]
+fn members_leave_an_audience_that_is_no_more() {
+    let guests = GuestEngine::new(GuestSettings::default()).unwrap();
+    let mut loader = RulesetLoader::new(guests, Settings::default());
+    let store = MemoryStore::new();
+    let mut told = Vec::new();
+    for (ids, event) in [(vec!["a", "b"], "buy"), (vec!["b"], "look")] {
+        let audience = |id| format!("  - {{ id: {id}, where: {{ event: buy }} }}\n");
+        let text = "audiences:\n".to_string() + &ids.into_iter().map(audience).collect::<String>();
+        let files = RuleFiles {
+            definitions: vec![Source { name: "rules.yaml".into(), text }],
+            components: Vec::new(),
+        };
+        let ruleset = loader.load(&files, store.audience_ids().unwrap()).unwrap();
+        let message = format!(r#"{{"user":"ann","events":[{{"name":"{event}","time":5}}]}}"#);
+        let decoded = decode(message.as_bytes(), None).unwrap();
+        let key = UserKey { workspace: decoded.workspace, user: decoded.user };
+        let lines = replay(&ruleset, &store, &[(key, decoded.message.unwrap())], true);
+        told.push(lines.join("\n"));
+    }
+    assert!(told[1].contains(r#""audience":"a","change":"left""#), "{told:#?}");
+    assert_eq!(told[1].lines().count(), 1, "{told:#?}");
 }

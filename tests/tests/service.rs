@@ -299,7 +299,10 @@ fn rules_are_reloaded_when_they_check_and_stay_when_they_do_not() {
         .replace("audience: buyers", "audience: shoppers");
     write_rules(service.folder.path(), &shoppers);
     until("the new audience", || service.members("shoppers") == ["ann"]);
-    let told = service.get("/v1/workspaces/shop/transitions").body;
+    // A commit's rows are not read at one instant.
+    let told = || service.get("/v1/workspaces/shop/transitions").body;
+    until("who left", || told().contains("\"left\""));
+    let told = told();
     let left = told.lines().find(|line| line.contains("\"left\"")).unwrap();
     assert!(
         left.contains("\"audience\":\"buyers\"") && left.contains("\"cause\":\"rules\""),

@@ -1,5 +1,6 @@
 //! `muster check`
 
+use super::output::counted;
 use super::{Exit, Format};
 use crate::ruleset::{RuleFiles, RulesetError};
 use std::io::Write;
@@ -21,7 +22,10 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     let (count, sources) = (definitions.audiences.len(), files.definitions.len());
     let mut out = std::io::stdout();
     match format {
-        Format::Text => writeln!(out, "{count} audiences in {sources} files: nothing to mend")?,
+        Format::Text => {
+            let (audiences, files) = (counted(count, "audience"), counted(sources, "file"));
+            writeln!(out, "{audiences} in {files}: nothing to mend")?;
+        }
         Format::Json => {
             writeln!(out, "{}", serde_json::json!({ "audiences": count, "files": sources }))?;
         }

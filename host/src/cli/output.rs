@@ -62,9 +62,13 @@ fn diagnose(diagnostics: &[Diagnostic], format: Format) {
         });
     }
     if format == Format::Text {
-        let things = if diagnostics.len() == 1 { "thing" } else { "things" };
-        note(&format!("{} {things} to mend", diagnostics.len()));
+        note(&format!("{} to mend", counted(diagnostics.len(), "thing")));
     }
+}
+
+/// A number of things, as people write it.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Writes a line to standard error. When that is closed there is nobody to tell.

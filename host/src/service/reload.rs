@@ -1,10 +1,9 @@
 //! Rules that change on disk: loaded when they check, left as they are when they do not.
 
-use super::remember_audiences;
 use crate::api::Service;
 use crate::ruleset::{RuleFiles, Ruleset, RulesetError, RulesetLoader};
-use crate::store::Store;
 use anyhow::Context;
+use muster_core::AudienceKey;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -19,7 +18,8 @@ const DEPTH_MAX: usize = 16;
 /// Loads the rules of every workspace, at first and whenever they change.
 pub(super) struct Reloader {
     loader: RulesetLoader,
-    store: Arc<dyn Store>,
+    /// Every audience that there ever was, for when it is removed.
+    audiences: BTreeMap<AudienceKey, Arc<str>>,
     folders: BTreeMap<Arc<str>, PathBuf>,
     loaded: HashMap<Arc<str>, Ruleset>,
     seen: BTreeMap<Arc<str>, Look>,
@@ -31,12 +31,13 @@ type Look = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 impl Reloader {
     pub(super) fn new(
         loader: RulesetLoader,
-        store: Arc<dyn Store>,
+        audiences: impl IntoIterator<Item = (AudienceKey, Arc<str>)>,
         folders: &BTreeMap<String, PathBuf>,
     ) -> Reloader {
+        let audiences = audiences.into_iter().collect();
         let folders =
             folders.iter().map(|(name, folder)| (name.as_str().into(), folder.clone())).collect();
-        Reloader { loader, store, folders, loaded: HashMap::new(), seen: BTreeMap::new() }
+        Reloader { loader, audiences, folders, loaded: HashMap::new(), seen: BTreeMap::new() }
     }
 
     /// Loads the rules of every workspace.
@@ -60,7 +61,11 @@ impl Reloader {
             Err(RulesetError::Empty { .. }) => RuleFiles::default(),
             files => files?,
         };
-        Ok(self.loader.load(&files, self.store.audience_ids()?)?)
+        let removed = self.audiences.iter().map(|(key, id)| (*key, id.clone()));
+        let ruleset = self.loader.load(&files, removed)?;
+        let audiences = ruleset.plan.audiences();
+        self.audiences.extend(audiences.map(|audience| (audience.key, audience.id.clone())));
+        Ok(ruleset)
     }
 
     /// Looks for changes until it is dropped; a hangup signal loads everything at once.
@@ -99,11 +104,7 @@ impl Reloader {
                 continue;
             }
             self.seen.insert(workspace.clone(), seen);
-            let loaded = self.load(&folder).and_then(|ruleset| {
-                remember_audiences(&*self.store, [&ruleset])?;
-                Ok(ruleset)
-            });
-            let outcome = match loaded {
+            let outcome = match self.load(&folder) {
                 Ok(ruleset) => {
                     self.put(service, workspace, ruleset);
                     "loaded"

@@ -113,6 +113,7 @@ impl Turns {
     }
 
     fn set_rules(&mut self, workspace: Arc<str>, ruleset: &Ruleset) {
+        self.group.remember(&ruleset.plan);
         let rules = WorkspaceRules { plan: ruleset.plan.clone(), instances: ruleset.instances() };
         self.rules.insert(workspace, rules);
         self.reevaluating = Some(None);
