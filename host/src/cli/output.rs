@@ -47,9 +47,17 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn say(error: &anyhow::Error, format: Format) {
+    // Some messages end with their cause, which then is no news.
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !told.ends_with(&cause) {
+            told.push_str(if told.is_empty() { "" } else { ": " });
+            told.push_str(&cause);
+        }
+    }
     note(&match format {
-        Format::Text => format!("error: {error:#}"),
-        Format::Json => serde_json::json!({ "error": format!("{error:#}") }).to_string(),
+        Format::Text => format!("error: {told}"),
+        Format::Json => serde_json::json!({ "error": told }).to_string(),
     });
 }
 

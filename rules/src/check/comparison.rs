@@ -161,13 +161,16 @@ pub(super) fn read_of(
         reader.report(node.place, message, example);
         return None;
     };
-    let Some(of) = entries.iter().find(|entry| &*entry.key == "of") else {
-        reader.report(node.place, format!("`{name}` has no `of`"), example);
-        return None;
+    let of = entries.iter().find(|entry| &*entry.key == "of");
+    let property = match of {
+        Some(of) => reader.name(&of.value, "property of `of`").map(Arc::from),
+        None => {
+            reader.report(node.place, format!("`{name}` has no `of`"), &*example);
+            None
+        }
     };
-    let property = reader.name(&of.value, "property of `of`").map(Arc::from);
     let rest = || entries.iter().filter(|entry| &*entry.key != "of");
-    if rest().next().is_none() {
+    if of.is_some() && rest().next().is_none() {
         reader.report(node.place, format!("comparison of `{name}` is empty"), example);
         return None;
     }

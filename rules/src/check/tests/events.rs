@@ -43,6 +43,13 @@ fn events() {
         "#]],
     );
     check_rule(
+        "{ event: e, sum: { gte: abc } }",
+        &expect![[r#"
+            f.yaml:3:27: `sum` has no `of`; write `sum: { gte: 10 }, of: amount`
+            f.yaml:3:34: `gte` takes a number, not text `abc`; write a number, as in `gte: 10`
+        "#]],
+    );
+    check_rule(
         "{ event: e, avg: { of: amount } }",
         &expect![[r#"
             f.yaml:3:27: comparison of `avg` is empty; write `avg: { gte: 10 }, of: amount`
