@@ -198,7 +198,7 @@ impl Shelf<'_> {
         put_column(out, self.keys, &edits, |new| new.key.0.to_le_bytes());
         put_column(out, self.stored_moments, &edits, |new| new.moment.0.to_le_bytes());
         let mut end = 0;
-        self.each_run(&edits, |run, new| {
+        each_run(self.keys.len(), &edits, |run, new| {
             let (before, after) = (self.end(run.start), self.end(run.end));
             for stored in &self.ends[run] {
                 let stored = u32::from_le_bytes(*stored) as usize;
@@ -210,15 +210,10 @@ impl Shelf<'_> {
                 out.extend_from_slice(&(end as u32).to_le_bytes());
             }
         });
-        self.each_run(&edits, |run, new| {
+        each_run(self.keys.len(), &edits, |run, new| {
             out.extend_from_slice(&self.bodies[self.end(run.start)..self.end(run.end)]);
             out.extend(new.map_or(&[][..], |new| &bodies[new.body.clone()]));
         });
-    }
-
-    /// The stored series that stay, run by run, and what comes behind each run.
-    fn each_run(&self, edits: &[Edit], see: impl FnMut(Range<usize>, Option<&New>)) {
-        each_run(self.keys.len(), edits, see);
     }
 }
 
@@ -236,6 +231,7 @@ fn put_column<const WIDTH: usize>(
     });
 }
 
+/// The stored series that stay, run by run, and what comes behind each run.
 fn each_run(rows: usize, edits: &[Edit], mut see: impl FnMut(Range<usize>, Option<&New>)) {
     let mut next = 0;
     for edit in edits {

@@ -22,16 +22,14 @@ impl Series {
         now: Time,
         same: &dyn Fn(&Answer) -> bool,
     ) -> Option<Time> {
-        if !self.can_only_fade(window, now) {
-            return self.change_at_edges(aggregate, window, now, same);
-        }
-        let within = window.within?;
         match self {
-            Series::Count(intervals) => fading_change(intervals, aggregate, within, now, same),
-            Series::Numbers(intervals) => fading_change(intervals, aggregate, within, now, same),
-            Series::Ends(_) | Series::Distinct(_) => {
-                self.change_at_edges(aggregate, window, now, same)
+            Series::Count(intervals) if can_only_fade(intervals, window, now) => {
+                fading_change(intervals, aggregate, window.within?, now, same)
             }
+            Series::Numbers(intervals) if can_only_fade(intervals, window, now) => {
+                fading_change(intervals, aggregate, window.within?, now, same)
+            }
+            _ => self.change_at_edges(aggregate, window, now, same),
         }
     }
 
@@ -42,7 +40,7 @@ impl Series {
         let Series::Count(intervals) = self else {
             return None;
         };
-        if !self.can_only_fade(window, now) {
+        if !can_only_fade(intervals, window, now) {
             return None;
         }
         let Some(within) = window.within.filter(|_| least > 0) else { return Some(Fewer(None)) };
@@ -58,19 +56,6 @@ impl Series {
             return Some(Fewer(Some(leaves + within).filter(|leaves| *leaves > now)));
         }
         None
-    }
-
-    /// Whether from now on the window can lose events and not gain any.
-    fn can_only_fade(&self, window: &Window, now: Time) -> bool {
-        let newest = match self {
-            Series::Count(intervals) => intervals.0.last().map(|newest| newest.last),
-            Series::Numbers(intervals) => intervals.0.last().map(|newest| newest.last),
-            Series::Ends(_) | Series::Distinct(_) => None,
-        };
-        newest.is_none_or(|newest| newest <= now)
-            && window.older_than.is_none()
-            && window.from.is_none()
-            && window.to.is_none()
     }
 
     /// [`Series::next_change`] by trying every instant at which something comes or goes.
@@ -92,6 +77,14 @@ impl Series {
         instants.dedup();
         instants.into_iter().find(|instant| !same(&self.answer(aggregate, window, *instant)))
     }
+}
+
+/// Whether from now on the window can lose events and not gain any.
+fn can_only_fade<T>(intervals: &Intervals<T>, window: &Window, now: Time) -> bool {
+    intervals.0.last().is_none_or(|newest| newest.last <= now)
+        && window.older_than.is_none()
+        && window.from.is_none()
+        && window.to.is_none()
 }
 
 /// [`Series::next_change`] for a window that can only lose events: from the newest backwards each

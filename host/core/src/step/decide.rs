@@ -111,10 +111,11 @@ impl Session<'_> {
         let is_absent =
             |(condition, truth)| self.without_series(condition).is_some_and(|told| told != truth);
         let mut is_out = essentials().any(is_absent);
-        if !is_out {
-            for (condition, truth) in self.plan.watch.essentials(audience) {
-                is_out |= self.told(condition, findings, at)?.is_some_and(|told| told != truth);
+        for (condition, truth) in self.plan.watch.essentials(audience) {
+            if is_out {
+                break;
             }
+            is_out = self.told(condition, findings, at)?.is_some_and(|told| told != truth);
         }
         if is_out {
             self.report.ruled_out += 1;
