@@ -38,6 +38,7 @@ pub use compile::{
 };
 pub use definition::{Definition, Definitions, Location, Rule};
 pub use diagnostic::Diagnostic;
+pub use operand::OPERATORS;
 pub use pack::{PackSource, packs};
 pub use schema::{definition_schema, manifest_schema};
 pub use span::{SpanError, parse_span};

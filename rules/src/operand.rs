@@ -3,8 +3,8 @@
 use crate::diagnostic::quoted;
 use muster_core::{Aggregate, Decimal, DecimalError, Pattern, Test, Value};
 
-/// The operators.
-pub(crate) const OPERATORS: [&str; 17] = [
+/// The operators of comparisons, as definitions and manifests write them.
+pub const OPERATORS: [&str; 17] = [
     "eq",
     "ne",
     "gt",

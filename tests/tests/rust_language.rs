@@ -101,26 +101,7 @@ fn every_condition_means_what_its_definition_means() {
 fn every_operator_aggregate_and_window_is_among_them() {
     let module = manifest::read(MODULE.manifest()).expect("the manifest is one");
     let text = manifest::write(&module);
-    let operators = [
-        "eq",
-        "ne",
-        "gt",
-        "gte",
-        "lt",
-        "lte",
-        "in",
-        "not_in",
-        "exists",
-        "contains",
-        "not_contains",
-        "starts_with",
-        "not_starts_with",
-        "ends_with",
-        "not_ends_with",
-        "matches",
-        "not_matches",
-    ];
-    for operator in operators {
+    for operator in muster_rules::OPERATORS {
         assert!(text.contains(&format!("\"{operator}\":")), "{operator}");
     }
     for aggregate in muster_core::Aggregate::ALL {
