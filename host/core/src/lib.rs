@@ -15,6 +15,7 @@ mod interval;
 mod module;
 mod plan;
 mod profile;
+mod retry;
 mod series;
 mod shelf;
 mod step;

@@ -202,6 +202,9 @@ impl<'a> Session<'a> {
                 Engine::State => {
                     let mut touched = Touched::default();
                     self.touch_due(&mut touched, due)?;
+                    if self.user.retry.is_some_and(|retry| retry.due() <= due) {
+                        self.touch_unsettled(&mut touched);
+                    }
                     self.evaluate(touched, due, Cause::Timer)?;
                 }
                 Engine::Scan => self.scan(due, Cause::Timer),

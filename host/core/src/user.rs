@@ -3,6 +3,7 @@
 use crate::codec::{Damaged, Reader, put_signed, put_unsigned};
 use crate::module::AudienceKey;
 use crate::plan::{Plan, Settings};
+use crate::retry::Retry;
 use crate::series::{Series, SeriesKey};
 use crate::shelf::{Edit, Moment, Shelf};
 use crate::time::Time;
@@ -26,6 +27,8 @@ pub(crate) struct User<'a> {
     ids: Vec<(u64, Time)>,
     /// Audiences whose module failed, which are decided again as soon as anything happens.
     pub(crate) marked: Vec<AudienceKey>,
+    /// When they are decided again though nothing happens.
+    pub(crate) retry: Option<Retry>,
     /// The series as they were stored.
     shelf: Shelf<'a>,
     /// The series that were looked at.
@@ -48,7 +51,7 @@ pub(crate) enum IdOf {
     Message,
 }
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 impl<'a> User<'a> {
     /// A user of whom nothing is known.
@@ -61,6 +64,7 @@ impl<'a> User<'a> {
             scan_due: None,
             ids: Vec::new(),
             marked: Vec::new(),
+            retry: None,
             shelf: Shelf::default(),
             open: BTreeMap::new(),
             dropped: Vec::new(),
@@ -70,7 +74,8 @@ impl<'a> User<'a> {
     /// The earliest instant at which something may change by itself.
     pub(crate) fn due(&self) -> Option<Time> {
         let opened = self.open.values().filter_map(|opened| opened.moment.due());
-        opened.chain(self.shelf.due()).chain(self.scan_due).min()
+        let retry = self.retry.map(|retry| retry.due());
+        opened.chain(self.shelf.due()).chain(self.scan_due).chain(retry).min()
     }
 
     /// The series of the plan that may change by `now`.
@@ -197,6 +202,7 @@ impl<'a> User<'a> {
         for audience in &self.marked {
             out.extend_from_slice(&audience.bits().to_le_bytes());
         }
+        Retry::encode(self.retry, self.evaluated_at, &mut out);
         self.encode_series(&mut out);
         out
     }
@@ -231,6 +237,7 @@ impl<'a> User<'a> {
         let marked = (0..reader.length()?)
             .map(|_| Ok(AudienceKey::from_bits(take_bits(&mut reader)?)))
             .collect::<Result<_, Damaged>>()?;
+        let retry = Retry::decode(&mut reader, evaluated_at)?;
         let shelf = Shelf::decode(reader.rest())?;
         let (open, dropped) = (BTreeMap::new(), Vec::new());
         Ok(User {
@@ -241,6 +248,7 @@ impl<'a> User<'a> {
             scan_due,
             ids,
             marked,
+            retry,
             shelf,
             open,
             dropped,

@@ -66,6 +66,9 @@ impl Session<'_> {
         self.user.rules = self.plan.fingerprint;
         self.user.clear_series();
         self.user.scan_due = None;
+        // Everything is decided, and what fails then begins with the shortest wait.
+        self.user.marked.clear();
+        self.user.retry = None;
         self.leave_removed(now);
         if self.plan.settings.engine == crate::plan::Engine::Scan {
             self.scan(now, Cause::Rules);
@@ -162,7 +165,7 @@ impl Session<'_> {
     }
 
     /// A user whose last decisions failed is decided in those again.
-    fn touch_unsettled(&mut self, touched: &mut Touched) {
+    pub(super) fn touch_unsettled(&mut self, touched: &mut Touched) {
         let by_key = &self.plan.audience_by_key;
         touched.audiences.extend(self.user.marked.iter().filter_map(|key| by_key.get(key)));
     }

@@ -4,6 +4,7 @@ use super::Session;
 use super::evaluate::Findings;
 use crate::codec::Damaged;
 use crate::decide::Question;
+use crate::retry::Retry;
 use crate::time::Time;
 use crate::transition::Change;
 use crate::value::Value;
@@ -128,6 +129,17 @@ impl Session<'_> {
     fn settle(&mut self, audience: usize) {
         let key = self.plan.watch.audience_key(audience);
         self.user.marked.retain(|marked| *marked != key);
+    }
+
+    /// Sets when the user is decided again in what is marked, after an evaluation at that instant
+    /// before which so many decisions had failed.
+    pub(super) fn set_retry(&mut self, failures_before: usize, at: Time) {
+        let failed = self.report.failures.len() > failures_before;
+        self.user.retry = match self.user.retry {
+            _ if self.user.marked.is_empty() => None,
+            before if failed => Retry::after(before, at),
+            before => before.filter(|retry| retry.due() > at),
+        };
     }
 
     fn ask_module(

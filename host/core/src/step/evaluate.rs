@@ -42,6 +42,7 @@ impl Session<'_> {
     ) -> Result<(), Damaged> {
         self.report.evaluations += 1;
         self.history_used = false;
+        let failures_before = self.report.failures.len();
         let mut findings = Findings {
             conditions: vec![None; self.plan.conditions.len()],
             distinct: BTreeMap::new(),
@@ -56,6 +57,7 @@ impl Session<'_> {
             self.known = true;
         }
         self.user.evaluated_at = at;
+        self.set_retry(failures_before, at);
         for series in touched.series.keys() {
             let due = self.next_due(*series, &findings, at)?;
             let empty = self.empty_from(*series)?;

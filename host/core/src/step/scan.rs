@@ -25,6 +25,7 @@ impl Session<'_> {
         let Some(events) = self.events(Request { event: None, extent: everything }) else { return };
         self.report.evaluations += 1;
         self.report.evaluations_with_history += 1;
+        let failures_before = self.report.failures.len();
         let history = History::new(events);
         let before = self.profile.memberships.clone();
         let mut truths = history.truths(self.plan, &self.profile.attributes, at);
@@ -44,6 +45,7 @@ impl Session<'_> {
         self.profile.memberships = before;
         self.change(changes, at, cause);
         self.user.evaluated_at = at;
+        self.set_retry(failures_before, at);
         self.user.scan_due = history.next_change(self.plan, at).filter(|due| *due <= Time::MAX);
     }
 

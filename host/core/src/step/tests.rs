@@ -10,11 +10,21 @@ use crate::{
 use proptest::prelude::*;
 use std::sync::Arc;
 
+mod retry;
+
 /// A module whose audience of index `n` is its condition of index `n`.
-struct Mirror;
+#[derive(Default)]
+struct Mirror {
+    /// How many of its next answers it fails to give.
+    failures: u32,
+}
 
 impl Decide for Mirror {
     fn decide(&mut self, question: Question<'_>) -> Result<Vec<bool>, DecideError> {
+        if self.failures > 0 {
+            self.failures -= 1;
+            return Err(DecideError { reason: "out of order".into() });
+        }
         Ok(question.audiences.iter().map(|a| question.conditions.contains(a)).collect())
     }
 }
@@ -22,6 +32,7 @@ impl Decide for Mirror {
 /// One user, her stored blobs, and all of her history.
 struct Rig {
     plan: Plan,
+    mirror: Mirror,
     state: Option<Vec<u8>>,
     profile: Option<Vec<u8>>,
     due: Option<Time>,
@@ -54,7 +65,8 @@ impl Rig {
             audiences: audiences.collect(),
         };
         Rig {
-            plan: Plan::new(settings, &[module], [], &mut Mirror).unwrap(),
+            plan: Plan::new(settings, &[module], [], &mut Mirror::default()).unwrap(),
+            mirror: Mirror::default(),
             state: None,
             profile: None,
             due: None,
@@ -75,7 +87,7 @@ impl Rig {
                 now,
                 history: &supplied,
             };
-            match step(&self.plan, input, &mut Mirror).unwrap() {
+            match step(&self.plan, input, &mut self.mirror).unwrap() {
                 Outcome::Done(step) => break *step,
                 Outcome::Needs(requests) => supplied.extend(requests.into_iter().map(|request| {
                     self.reads += 1;
