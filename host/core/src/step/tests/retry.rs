@@ -119,12 +119,15 @@ fn a_change_of_rules_decides_what_failed() {
         assert_eq!(told(&rig), [(100, Change::Entered)], "{engine:?}");
         assert_eq!(due(&rig), Some(20_000), "{engine:?}");
 
-        // What fails under the new rules as well waits no longer than the first time.
-        rig.mirror.failures = 1;
-        rig.plan = Rig::with(settings, &[count("look", 10_000, 1)]).plan;
-        rig.step(&[], Time::from_milliseconds(200).unwrap());
-        assert_eq!(due(&rig), Some(1_200), "{engine:?}");
+        // What fails under the next rules as well begins with the shortest wait again.
+        rig.mirror.failures = 3;
+        let (look, now) = single(200, false);
+        rig.message(&look, now);
         pass(&mut rig, 1_200);
-        assert_eq!(told(&rig)[1..], [(1_200, Change::Left)], "{engine:?}");
+        rig.plan = Rig::with(settings, &[count("look", 10_000, 2)]).plan;
+        rig.step(&[], Time::from_milliseconds(1_300).unwrap());
+        assert_eq!(due(&rig), Some(2_300), "{engine:?}");
+        pass(&mut rig, 2_300);
+        assert_eq!(told(&rig)[1..], [(2_300, Change::Left)], "{engine:?}");
     }
 }
