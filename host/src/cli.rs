@@ -4,8 +4,10 @@ mod bench;
 mod build;
 mod check;
 mod compile;
+mod compile_guest;
 mod demo;
 mod inspect;
+mod modules;
 mod new;
 mod output;
 mod replay;
@@ -68,6 +70,9 @@ enum Command {
     Demo(demo::Args),
     /// Measure speed and sizes on this machine, each beside what it is compared with.
     Bench(bench::Args),
+    /// Compile a component for the process that started this one.
+    #[command(name = crate::guest::COMPILE_COMMAND, hide = true)]
+    CompileGuest(compile_guest::Args),
     /// Print a script that completes this command in a shell.
     Completions {
         /// The shell.
@@ -115,6 +120,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Serve(args) => serve::run(&args, format),
         Command::Demo(args) => demo::run(&args, format),
         Command::Bench(args) => bench::run(&args, format),
+        Command::CompileGuest(args) => compile_guest::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut std::io::stdout());
             Ok(Exit::Done)

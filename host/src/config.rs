@@ -1,5 +1,9 @@
 //! The settings of the service. The default file is their documentation.
 
+mod modules;
+
+pub use modules::{LimitSettings, Modules};
+
 use muster_core::{Engine, Settings};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -129,14 +133,6 @@ pub enum Accuracy {
     Bounded,
 }
 
-/// Rule modules.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Modules {
-    /// Where compiled code is kept; empty keeps it beside the store.
-    pub artefacts: PathBuf,
-}
-
 /// Why settings could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -173,8 +169,10 @@ impl Config {
         for rules in config.workspaces.values_mut() {
             *rules = folder.join(&rules);
         }
-        if !config.modules.artefacts.as_os_str().is_empty() {
-            config.modules.artefacts = folder.join(&config.modules.artefacts);
+        for path in [&mut config.modules.artefacts, &mut config.modules.compiler] {
+            if !path.as_os_str().is_empty() {
+                *path = folder.join(&path);
+            }
         }
         Ok(config)
     }
@@ -187,6 +185,7 @@ impl Config {
         let own: toml::Table = text.parse().map_err(|error| describe(&error, text))?;
         let mut all: toml::Table = DEFAULT.parse().map_err(|error| describe(&error, DEFAULT))?;
         merge(&mut all, own);
+        modules::complete(&mut all);
         let config = Config::deserialize(toml::Value::Table(all)).map_err(|e| locate(&e, text))?;
         config.check()?;
         Ok(config)
@@ -205,10 +204,10 @@ impl Config {
             ("engine.ids", self.engine.ids),
             ("engine.reevaluations_per_turn", self.engine.reevaluations_per_turn),
         ];
-        match bounds.iter().find(|(_, bound)| *bound == 0) {
-            Some((name, _)) => Err(format!("`{name}` must be at least 1")),
-            None => Ok(()),
+        if let Some((name, _)) = bounds.iter().find(|(_, bound)| *bound == 0) {
+            return Err(format!("`{name}` must be at least 1"));
         }
+        self.modules.check()
     }
 
     /// How a plan evaluates.

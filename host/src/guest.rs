@@ -5,12 +5,13 @@
 //! then has a [`GuestInstances`] of its own, which answers the core's questions by calling them.
 //!
 //! A module is never trusted. It gets no imports, a bounded memory, table and stack, and a bounded
-//! time for each call; when it fails, its instance is thrown away and the others are untouched.
-//! What is not bounded here is the time and memory that compiling a component of permitted size
-//! takes.
+//! time and answer for each call; when it fails, its instance is thrown away and the others are
+//! untouched. It is compiled in a process of its own ([`Compiler::Child`]), which is ended when it
+//! takes too long or too much. All of this is by [`ModuleLimits`], which can be raised for one.
 
 mod artefacts;
 mod calls;
+mod compiler;
 mod componentise;
 mod engine;
 mod error;
@@ -18,14 +19,15 @@ mod instance;
 mod instances;
 mod module;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod ticker;
 
 pub use calls::{CallTimes, measure_calls};
+pub use compiler::{
+    COMPILE_COMMAND, Compiler, EXIT_MALFORMED, compile_for_parent, limit_this_process,
+};
 pub use componentise::componentise;
 pub use engine::GuestEngine;
-pub use error::{GuestError, LimitReached};
+pub use error::{GuestError, LimitReached, Place};
 pub use instances::GuestInstances;
 pub use module::LoadedModule;
-pub use settings::GuestSettings;
+pub use settings::{GuestSettings, ModuleLimits, STACK_BYTES_LIMIT};

@@ -46,6 +46,14 @@ pub enum RulesetError {
     /// A pack could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// A file's module was refused, or cannot be run.
+    #[error("`{file}` is refused")]
+    Component {
+        /// The file.
+        file: Arc<str>,
+        /// Why.
+        source: GuestError,
+    },
     /// A module was refused, or cannot be run.
     #[error(transparent)]
     Guest(#[from] GuestError),
@@ -64,7 +72,22 @@ pub struct RuleFiles {
     /// Definitions.
     pub definitions: Vec<Source>,
     /// Components.
-    pub components: Vec<Vec<u8>>,
+    pub components: Vec<ComponentFile>,
+}
+
+/// A component as it was read.
+#[derive(Clone, Debug)]
+pub struct ComponentFile {
+    /// The file, as it was named.
+    pub name: Arc<str>,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+impl AsRef<[u8]> for ComponentFile {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl RuleFiles {
@@ -100,7 +123,11 @@ impl RuleFiles {
             return inside.iter().try_for_each(|path| self.read_path(path, false));
         }
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("wasm") => self.components.push(std::fs::read(path).map_err(unreadable)?),
+            Some("wasm") => {
+                let bytes = std::fs::read(path).map_err(unreadable)?;
+                self.components
+                    .push(ComponentFile { name: path.display().to_string().into(), bytes });
+            }
             Some("yaml" | "yml" | "json") => self.read_definitions(path).map_err(unreadable)?,
             _ if named => self.read_definitions(path).map_err(unreadable)?,
             _ => {}
@@ -137,13 +164,21 @@ impl RulesetLoader {
             packs.iter().filter(|pack| !self.compiled.contains_key(&pack.key())).collect();
         let components = compile_all(&missing)?;
         let loaded = self.guests.load_all(&components).map_err(|(_, error)| error)?;
+        // What was compiled earlier may lie elsewhere in its file by now.
+        for pack in &packs {
+            if let Some(module) = self.compiled.get_mut(&pack.key()) {
+                *module = module.moved_to(pack.source_map());
+            }
+        }
         for (pack, module) in missing.iter().zip(loaded) {
             self.compiled.insert(pack.key(), module);
         }
         let keys: Vec<[u8; 32]> = packs.iter().map(PackSource::key).collect();
         let mut modules: Vec<LoadedModule> =
             keys.iter().filter_map(|key| self.compiled.get(key).cloned()).collect();
-        let more = self.guests.load_all(&files.components).map_err(|(_, error)| error)?;
+        let more = self.guests.load_all(&files.components).map_err(|(at, source)| {
+            RulesetError::Component { file: files.components[at].name.clone(), source }
+        })?;
         modules.extend(more);
         let described: Vec<Module> = modules.iter().map(|module| module.module().clone()).collect();
         let mut instances = GuestInstances::new(modules.clone());

@@ -42,8 +42,8 @@ impl Started {
             true => config.store.path.join("artefacts"),
             false => config.modules.artefacts.clone(),
         };
-        let guests =
-            GuestEngine::new(GuestSettings { artefacts: Some(artefacts), ..Default::default() })?;
+        let limits = config.modules.guest_settings().context("no compiler is named")?;
+        let guests = GuestEngine::new(GuestSettings { artefacts: Some(artefacts), ..limits })?;
         let loader = RulesetLoader::new(guests, config.engine_settings());
         let mut reloader = Reloader::new(loader, store.audience_ids()?, &config.workspaces);
         let rulesets: HashMap<Arc<str>, Ruleset> = reloader.load_all()?;

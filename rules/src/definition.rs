@@ -1,6 +1,7 @@
 //! Checked definitions: what a file of audiences means.
 
 use muster_core::Condition;
+use std::fmt;
 use std::sync::Arc;
 
 /// A place in a definition file.
@@ -45,4 +46,10 @@ pub enum Rule {
     Not(Box<Rule>),
     /// This condition holds.
     Condition(Condition, Location),
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
 }

@@ -3,6 +3,7 @@
 
 pub mod dataset;
 pub mod generate;
+pub mod guests;
 pub mod naive;
 pub mod subject;
 

@@ -3,15 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
 
 mod http;
+mod process;
 
-use http::{PATIENCE, get, post, until};
+use http::{get, post};
+use process::{Service, spawn};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command};
-use std::time::Instant;
+use std::fs;
 
 const RULES: &str = "audiences:\n  - { id: buyers, where: { event: purchase } }\n";
 const SETTINGS: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"rules\"\n";
@@ -23,25 +21,6 @@ const MESSAGES_MAX: u32 = 1_000;
 /// Bytes of a message's note: so many that few fill the disk, and too few to be compressed.
 const NOTE_BYTES: usize = 2_000;
 
-/// The command in a process of its own.
-struct Service {
-    process: Child,
-    address: SocketAddr,
-}
-
-/// Starts the command, with files of at most so many kilobytes. What it logs is in `log`.
-fn spawn(folder: &Path, kilobytes_max: Option<u32>) -> Child {
-    let limit = kilobytes_max.map_or(String::new(), |k| format!("ulimit -f {k}; trap '' XFSZ; "));
-    Command::new("bash")
-        .args(["-c", &format!("{limit}exec \"$0\" serve --config \"$1\"")])
-        .arg(env!("CARGO_BIN_EXE_muster-service"))
-        .arg(folder.join("muster.toml"))
-        .env("RUST_LOG", "info")
-        .stderr(File::create(folder.join("log")).unwrap())
-        .spawn()
-        .unwrap()
-}
-
 /// A folder with settings and rules, and no store yet.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -51,51 +30,11 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-impl Service {
-    fn start(folder: &Path, kilobytes_max: Option<u32>) -> Service {
-        let process = spawn(folder, kilobytes_max);
-        let log = folder.join("log");
-        let mut address = None;
-        until("listening", || {
-            let text = fs::read_to_string(&log).unwrap();
-            let told =
-                text.split_once("listening address=").and_then(|(_, rest)| rest.split_once('\n'));
-            address = told.map(|(address, _)| address.trim().parse().unwrap());
-            address.is_some()
-        });
-        let address = address.unwrap();
-        until("being ready", || get(address, "/readyz").status == 200);
-        Service { process, address }
-    }
-
-    /// Ends it, and gives whether it says that all went well.
-    fn stop(mut self) -> bool {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status.success();
-            }
-            assert!(started.elapsed() < PATIENCE, "the service does not end");
-            std::thread::yield_now();
-        }
-    }
-
-    fn buyers(&self) -> BTreeSet<String> {
-        let path = format!("/v1/workspaces/shop/audiences/buyers/members?limit={MESSAGES_MAX}");
-        let members = get(self.address, &path).json()["members"].take();
-        let members = members.as_array().unwrap().iter();
-        members.map(|member| member["user"].as_str().unwrap().to_string()).collect()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // A test that failed leaves nothing behind; a process that has ended cannot be killed.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
+fn buyers(service: &Service) -> BTreeSet<String> {
+    let path = format!("/v1/workspaces/shop/audiences/buyers/members?limit={MESSAGES_MAX}");
+    let members = get(service.address, &path).json()["members"].take();
+    let members = members.as_array().unwrap().iter();
+    members.map(|member| member["user"].as_str().unwrap().to_string()).collect()
 }
 
 fn message(number: u32) -> Value {
@@ -138,16 +77,16 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() {
     assert_eq!(ready.status, 503);
     says_why(&ready.body);
     assert_eq!(get(service.address, "/healthz").status, 200);
-    assert_eq!(service.buyers(), acknowledged);
+    assert_eq!(buyers(&service), acknowledged);
     assert!(!service.stop(), "a service whose store failed ended as if nothing had been");
 
     let service = Service::start(folder.path(), None);
-    let missing: Vec<String> = acknowledged.difference(&service.buyers()).cloned().collect();
+    let missing: Vec<String> = acknowledged.difference(&buyers(&service)).cloned().collect();
     assert!(missing.is_empty(), "acknowledged and lost: {missing:?}");
     // Whoever was refused sends the same again: it counts once, whatever became of the first.
     assert_eq!(post(service.address, &message(refused)).status, 200);
     acknowledged.insert(format!("u{refused}"));
-    assert_eq!(service.buyers(), acknowledged);
+    assert_eq!(buyers(&service), acknowledged);
     let path = format!("/v1/workspaces/shop/transitions?limit={}", 2 * MESSAGES_MAX);
     assert_eq!(get(service.address, &path).body.lines().count(), acknowledged.len());
     service.stop();

@@ -6,7 +6,7 @@ use muster::case::timeline::{Entry, Outcome, UserKey};
 use muster::case::{evaluate, first_difference, read_beside_rules};
 use muster::decode::decode;
 use muster::guest::{GuestEngine, GuestSettings};
-use muster::ruleset::{RuleFiles, Ruleset, RulesetLoader};
+use muster::ruleset::{ComponentFile, RuleFiles, Ruleset, RulesetLoader};
 use muster::store::MemoryStore;
 use muster::traffic::Traffic;
 use muster_core::{Engine, Settings, Time};
@@ -33,7 +33,10 @@ fn in_rust() -> RuleFiles {
         let [built] = &built[..] else { panic!("one rule module, not {}", built.len()) };
         built.component.clone()
     });
-    RuleFiles { components: vec![component.clone()], ..RuleFiles::default() }
+    RuleFiles {
+        components: vec![ComponentFile { name: "rules.wasm".into(), bytes: component.clone() }],
+        ..RuleFiles::default()
+    }
 }
 
 fn in_yaml() -> RuleFiles {
@@ -100,7 +103,7 @@ fn yaml_and_rust_say_what_the_cases_expect() {
 #[test]
 fn the_version_of_an_audience_is_that_of_the_code() {
     let guests = GuestEngine::new(GuestSettings::default()).expect("modules run here");
-    let loaded = guests.load(&in_rust().components[0]).expect("the component is sound");
+    let loaded = guests.load(&in_rust().components[0].bytes).expect("the component is sound");
     let versions: Vec<&str> =
         loaded.module().audiences.iter().map(|audience| &*audience.version).collect();
     let (number, code) = versions[0].split_once('+').expect("a number, and a hash of the code");

@@ -18,6 +18,9 @@ const RULES: &str = "audiences:
   - { id: lookers, where: { all: [{ event: look }, { not: { audience: buyers } }] } }
 ";
 
+/// The test's own executable compiles nothing.
+const COMPILER: &str = env!("CARGO_BIN_EXE_muster-service");
+
 /// A service of its own in a folder of its own.
 struct Running {
     folder: tempfile::TempDir,
@@ -36,7 +39,7 @@ impl Running {
 
     fn start_in(folder: tempfile::TempDir, settings: &str) -> anyhow::Result<Running> {
         let text = format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"rules\"\n[time]\nclock = \"events\"\n{settings}"
+            "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"rules\"\n[modules]\ncompiler = {COMPILER:?}\n[time]\nclock = \"events\"\n{settings}"
         );
         let path = folder.path().join("muster.toml");
         std::fs::write(&path, text)?;

@@ -1,7 +1,7 @@
 //! From YAML to live modules.
 
 use super::{Report, Scale, catalogue, rig};
-use crate::guest::{GuestEngine, GuestSettings};
+use crate::guest::{Compiler, GuestEngine, GuestSettings};
 use crate::ruleset::{RuleFiles, RulesetLoader};
 use muster_core::Engine;
 use muster_rules::Source;
@@ -14,7 +14,8 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         scale.audiences,
         yaml.len() / 1_000
     ));
-    let guests = GuestEngine::new(GuestSettings::default())?;
+    let compiler = Compiler::this_executable()?;
+    let guests = GuestEngine::new(GuestSettings { compiler, ..GuestSettings::default() })?;
     let mut loader = RulesetLoader::new(guests, rig::settings(Engine::State));
     let files = |text: &str| RuleFiles {
         definitions: vec![Source { name: "catalogue.yaml".into(), text: text.to_string() }],

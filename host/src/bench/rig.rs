@@ -2,7 +2,7 @@
 
 use super::catalogue;
 use crate::group::{Group, StepError, Stepped};
-use crate::guest::{GuestEngine, GuestInstances, GuestSettings};
+use crate::guest::{Compiler, GuestEngine, GuestInstances, GuestSettings};
 use crate::ruleset::{RuleFiles, Ruleset, RulesetLoader};
 use crate::store::{MemoryStore, Store, UserKey};
 use fastrand::Rng;
@@ -29,7 +29,8 @@ pub(super) struct Rig {
 pub(super) fn load(yaml: &str, settings: Settings) -> anyhow::Result<Ruleset> {
     let source = Source { name: "catalogue.yaml".into(), text: yaml.to_string() };
     let files = RuleFiles { definitions: vec![source], components: Vec::new() };
-    let guests = GuestEngine::new(GuestSettings::default())?;
+    let compiler = Compiler::this_executable()?;
+    let guests = GuestEngine::new(GuestSettings { compiler, ..GuestSettings::default() })?;
     Ok(RulesetLoader::new(guests, settings).load(&files, [])?)
 }
 

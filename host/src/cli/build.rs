@@ -1,8 +1,9 @@
 //! `muster build`
 
+use super::modules::ModuleArgs;
 use super::{Exit, Format, inspect, output};
 use crate::build::{Built, Toolchain, build};
-use crate::guest::{GuestEngine, GuestSettings, LoadedModule};
+use crate::guest::LoadedModule;
 use crate::ruleset::RulesetError;
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,14 +19,16 @@ pub(super) struct Args {
     /// The folder of the crate.
     #[arg(default_value = ".")]
     folder: PathBuf,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     let toolchain = Toolchain::find()?;
     output::note(&format!("building with {}", toolchain.describe()));
     let mut out = std::io::stdout();
+    let guests = args.modules.engine()?;
     for built in build(&args.folder, &toolchain)? {
-        let guests = GuestEngine::new(GuestSettings::default())?;
         let loaded = guests.load(&built.component).map_err(RulesetError::Guest)?;
         match format {
             Format::Text => write!(out, "{}", text(&built, &loaded))?,

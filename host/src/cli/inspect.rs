@@ -1,12 +1,14 @@
 //! `muster inspect`
 
+use super::modules::ModuleArgs;
 use super::{Exit, Format};
-use crate::guest::{CallTimes, GuestEngine, GuestSettings, LoadedModule, measure_calls};
+use crate::guest::{CallTimes, ModuleLimits, measure_calls};
 use crate::ruleset::RulesetError;
 use anyhow::Context;
 use muster_core::{Condition, Feature, Module, Window};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Calls that are measured: enough for a median, over in a blink.
 const CALLS: usize = 1_000;
@@ -18,11 +20,13 @@ const CALLS: usize = 1_000;
 pub(super) struct Args {
     /// The component.
     file: PathBuf,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     let component = read(&args.file)?;
-    let guests = GuestEngine::new(GuestSettings::default())?;
+    let guests = args.modules.engine()?;
     let imports = guests.imports(&component).map_err(RulesetError::Guest)?;
     // A component with imports is shown with them; it is refused all the same.
     if let (Format::Text, false) = (format, imports.is_empty()) {
@@ -38,7 +42,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
             args.file.display(),
             loaded.module().name,
             component.len(),
-            limits(guests.settings()),
+            limits(loaded.limits()),
             cost(&times),
             audiences(loaded.module())
         )?,
@@ -48,12 +52,9 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
                 "file": args.file.display().to_string(),
                 "bytes": component.len(),
                 "imports": imports,
-                "limits": {
-                    "component_bytes": guests.settings().component_bytes_max,
-                    "memory_bytes": guests.settings().memory_bytes_max,
-                    "stack_bytes": guests.settings().stack_bytes_max,
-                    "evaluate_ms": guests.settings().evaluate_time_max.as_millis() as u64,
-                },
+                "limits": serde_json::Map::from_iter(
+                    limit_list(loaded.limits()).map(|(name, value)| (name.to_owned(), value.into()))
+                ),
                 "call_us": {
                     "first": microseconds(times.first),
                     "median": microseconds(times.median),
@@ -72,20 +73,26 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
-/// Loads a component with the default limits.
-pub(super) fn load(path: &Path) -> anyhow::Result<LoadedModule> {
-    let guests = GuestEngine::new(GuestSettings::default())?;
-    Ok(guests.load(&read(path)?).map_err(RulesetError::Guest)?)
+fn limits(limits: &ModuleLimits) -> String {
+    let limits = limit_list(limits).map(|(name, value)| format!("  {name:22} {value}\n"));
+    format!("limits:\n{}", limits.concat())
 }
 
-fn limits(settings: &GuestSettings) -> String {
-    format!(
-        "limits: component {} MiB, memory {} MiB, stack {} KiB, a call {} ms\n",
-        settings.component_bytes_max >> 20,
-        settings.memory_bytes_max >> 20,
-        settings.stack_bytes_max >> 10,
-        settings.evaluate_time_max.as_millis()
-    )
+/// Every limit by the name of its setting, times in milliseconds.
+fn limit_list(limits: &ModuleLimits) -> [(&'static str, u64); 10] {
+    let milliseconds = |time: Duration| time.as_millis() as u64;
+    [
+        ("component_bytes", limits.component_bytes_max as u64),
+        ("manifest_bytes", limits.manifest_bytes_max as u64),
+        ("compile_ms", milliseconds(limits.compile_time_max)),
+        ("compile_memory_bytes", limits.compile_memory_bytes_max),
+        ("memory_bytes", limits.memory_bytes_max as u64),
+        ("table_elements", limits.table_elements_max as u64),
+        ("stack_bytes", limits.stack_bytes_max as u64),
+        ("evaluate_ms", milliseconds(limits.evaluate_time_max)),
+        ("describe_ms", milliseconds(limits.describe_time_max)),
+        ("output_bytes", limits.output_bytes_max as u64),
+    ]
 }
 
 fn cost(times: &CallTimes) -> String {

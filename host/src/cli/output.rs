@@ -28,7 +28,12 @@ pub(super) fn report(error: &anyhow::Error, format: Format) -> Exit {
             diagnose(diagnostics, format);
             Exit::Rules
         }
-        Some(RulesetError::Compile(_) | RulesetError::Guest(_) | RulesetError::Plan(_)) => {
+        Some(
+            RulesetError::Compile(_)
+            | RulesetError::Component { .. }
+            | RulesetError::Guest(_)
+            | RulesetError::Plan(_),
+        ) => {
             say(error, format);
             Exit::Rules
         }

@@ -1,8 +1,8 @@
 //! `muster replay`
 
+use super::modules::ModuleArgs;
 use super::{Exit, Format, output};
 use crate::decode::parse_time;
-use crate::guest::{GuestEngine, GuestSettings};
 use crate::input::Messages;
 use crate::replay::{Replay, Totals, memberships};
 use crate::ruleset::{RuleFiles, Ruleset, RulesetLoader};
@@ -52,6 +52,8 @@ pub(super) struct Args {
     /// Do not read history when intervals alone do not decide: take the likelier answer.
     #[arg(long)]
     bounded: bool,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,7 +76,7 @@ fn parse_until(text: &str) -> Result<Time, String> {
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     let files = RuleFiles::read(&args.rules)?;
     let store = open_store(args)?;
-    let guests = GuestEngine::new(GuestSettings::default())?;
+    let guests = args.modules.engine()?;
     let load = |engine: Engine, removed: Vec<(AudienceKey, Arc<str>)>| {
         let settings = Settings { engine, exact: !args.bounded, ..Settings::default() };
         RulesetLoader::new(guests.clone(), settings).load(&files, removed)

@@ -1,11 +1,12 @@
 //! `muster test`
 
+use super::modules::ModuleArgs;
 use super::{Exit, Format, output};
 use crate::build::{Toolchain, build};
 use crate::case::timeline::{Entry, Outcome};
 use crate::case::{Case, evaluate, first_difference, read_beside_rules};
-use crate::guest::{GuestEngine, GuestSettings};
-use crate::ruleset::{RuleFiles, RulesetLoader};
+use crate::guest::GuestEngine;
+use crate::ruleset::{ComponentFile, RuleFiles, RulesetLoader};
 use crate::store::MemoryStore;
 use anyhow::Context;
 use muster_core::{Engine, Settings};
@@ -36,6 +37,8 @@ pub(super) struct Args {
     /// Write what was found into the files; read the difference before you keep it.
     #[arg(long)]
     update: bool,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 /// The engines, the one that the service runs first.
@@ -50,7 +53,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
         anyhow::bail!("no cases in `{}`: write a file that ends in .txt", args.cases[0].display());
     }
     let rules = rules(args)?;
-    let guests = GuestEngine::new(GuestSettings::default())?;
+    let guests = args.modules.engine()?;
     let mut differing = 0;
     for case in &cases {
         let mut difference = None;
@@ -79,7 +82,11 @@ fn rules(args: &Args) -> anyhow::Result<RuleFiles> {
         return Ok(RuleFiles::read(&args.rules)?);
     }
     let built = build(&PathBuf::from("."), &Toolchain::find()?)?;
-    let components = built.into_iter().map(|built| built.component).collect();
+    let components = built.into_iter().map(|built| ComponentFile {
+        name: built.path.display().to_string().into(),
+        bytes: built.component,
+    });
+    let components = components.collect();
     Ok(RuleFiles { components, ..RuleFiles::default() })
 }
 

@@ -35,6 +35,31 @@ pub(super) struct Artefacts {
     written: AtomicU64,
 }
 
+/// Code as it is kept, and handed over by a compiler: behind its checksum.
+pub(super) fn sealed(code: &[u8]) -> Vec<u8> {
+    [&MAGIC[..], &xxh3_128(code).to_le_bytes(), code].concat()
+}
+
+/// The code, if it is sound.
+pub(super) fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
+    let (checksum, code) = bytes.strip_prefix(MAGIC)?.split_at_checked(CHECKSUM_BYTES)?;
+    (checksum == xxh3_128(code).to_le_bytes()).then_some(code)
+}
+
+/// The component of code that is sound.
+pub(super) fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[allow(
+        unsafe_code,
+        reason = "the bytes are what an engine of this same configuration wrote, here or in a \
+                  child: the directory is ours alone, a file's name holds the engine's hash, and \
+                  the checksum is right"
+    )]
+    // SAFETY: as the reason above says, they are precompiled code, unmodified.
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
 pub(super) fn digest(component: &[u8]) -> ComponentDigest {
     Sha256::digest(component).into()
 }
@@ -61,18 +86,7 @@ impl Artefacts {
     /// The compiled component, if it is there and sound.
     pub(super) fn read(&self, engine: &Engine, digest: &ComponentDigest) -> Option<Component> {
         let bytes = fs::read(self.path(digest)).ok()?;
-        let (checksum, code) = bytes.strip_prefix(MAGIC)?.split_at_checked(CHECKSUM_BYTES)?;
-        if checksum != xxh3_128(code).to_le_bytes() {
-            return None;
-        }
-        #[allow(
-            unsafe_code,
-            reason = "the bytes are what `write` of this same engine wrote: the directory is ours \
-                      alone, the name holds the engine's hash, and the checksum is right"
-        )]
-        // SAFETY: as the reason above says, they come from `Component::serialize`, unmodified.
-        let component = unsafe { Component::deserialize(engine, code) };
-        component.ok()
+        load(engine, unsealed(&bytes)?).ok()
     }
 
     /// Keeps the compiled component: whole or not at all.
@@ -82,9 +96,7 @@ impl Artefacts {
         let temporary = self.directory.join(format!("{}-{number}.{TEMPORARY}", process::id()));
         let write = || {
             let mut file = fs::File::create(&temporary)?;
-            file.write_all(MAGIC)?;
-            file.write_all(&xxh3_128(code).to_le_bytes())?;
-            file.write_all(code)?;
+            file.write_all(&sealed(code))?;
             fs::rename(&temporary, &path)
         };
         write().map_err(|source| GuestError::Artefacts { path: path.clone(), source })

@@ -2,11 +2,11 @@
 
 use crate::guest::artefacts::{self, Artefacts, ComponentDigest};
 use crate::guest::error::{GuestError, one_line};
-use crate::guest::module::{self, Loaded, LoadedModule};
-use crate::guest::settings::GuestSettings;
+use crate::guest::module::{self, Candidate, Loaded, LoadedModule};
+use crate::guest::settings::{GuestSettings, ModuleLimits, STACK_BYTES_LIMIT};
 use crate::guest::ticker::Ticker;
-use muster_rules::manifest;
-use std::collections::HashMap;
+use muster_rules::{SectionError, manifest, read_source_map};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
@@ -19,12 +19,18 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel};
 pub struct GuestEngine(Arc<Shared>);
 
 pub(super) struct Shared {
-    pub(super) engine: Engine,
-    pub(super) settings: GuestSettings,
+    /// By the stack of their calls, which is one for all modules of an engine.
+    engines: BTreeMap<usize, Ticking>,
+    settings: GuestSettings,
     artefacts: Option<Artefacts>,
     /// What is loaded somewhere in this process, so that a new plan shares what it has in common
     /// with the present one.
     loaded: Mutex<HashMap<ComponentDigest, Weak<Loaded>>>,
+}
+
+/// An engine, and what interrupts its calls.
+struct Ticking {
+    engine: Engine,
     _ticker: Ticker,
 }
 
@@ -35,14 +41,18 @@ impl GuestEngine {
     /// [`GuestError::Unsupported`] when this machine can't run compiled WebAssembly with these
     /// settings, [`GuestError::Artefacts`] when the directory of compiled code can't be made.
     pub fn new(settings: GuestSettings) -> Result<GuestEngine, GuestError> {
-        let unsupported = |reason| GuestError::Unsupported { reason };
-        let engine =
-            Engine::new(&config(&settings)).map_err(|error| unsupported(one_line(&error)))?;
-        let open = |directory| Artefacts::open(directory, settings.artefact_bytes_max, &engine);
+        let mut engines = BTreeMap::new();
+        for limits in settings.all_limits() {
+            let stack = limits.stack_bytes_max;
+            if !engines.contains_key(&stack) {
+                engines.insert(stack, Ticking::start(stack)?);
+            }
+        }
+        let any = &engines[&settings.limits.stack_bytes_max].engine;
+        let open = |directory| Artefacts::open(directory, settings.artefact_bytes_max, any);
         let artefacts = settings.artefacts.as_deref().map(open).transpose()?;
-        let ticker = Ticker::start(&engine).map_err(|error| unsupported(error.to_string()))?;
         let loaded = Mutex::default();
-        Ok(GuestEngine(Arc::new(Shared { engine, settings, artefacts, loaded, _ticker: ticker })))
+        Ok(GuestEngine(Arc::new(Shared { engines, settings, artefacts, loaded })))
     }
 
     /// Loads a module: checks its size, compiles it or takes what was compiled before, and checks
@@ -61,11 +71,11 @@ impl GuestEngine {
     /// # Errors
     /// When it is too large, or no component.
     pub fn imports(&self, component: &[u8]) -> Result<Vec<String>, GuestError> {
-        limit_size("component", component.len(), self.0.settings.component_bytes_max)?;
-        Ok(module::imports(&compile(&self.0.engine, component)?, &self.0.engine))
+        self.limit_before_reading(component)?;
+        module::imports(component)
     }
 
-    /// The limits of its modules.
+    /// The limits of its modules, and the rest.
     pub fn settings(&self) -> &GuestSettings {
         &self.0.settings
     }
@@ -105,17 +115,28 @@ impl GuestEngine {
     }
 
     fn load_one(&self, component: &[u8]) -> Result<LoadedModule, GuestError> {
-        let settings = &self.0.settings;
-        limit_size("component", component.len(), settings.component_bytes_max)?;
+        self.limit_before_reading(component)?;
         let digest = artefacts::digest(component);
         if let Some(loaded) = self.lookup(&digest) {
             return Ok(loaded);
         }
         let manifest = manifest::read_manifest_section(component)?;
-        limit_size("manifest", manifest.len(), settings.manifest_bytes_max)?;
+        let most = self.0.settings.all_limits().map(|limits| limits.manifest_bytes_max).max();
+        limit_size("manifest", manifest.len(), most.unwrap_or(0), "manifest_bytes")?;
         let module = manifest::read(&manifest)?;
-        let compiled = self.compile(component, &digest)?;
-        let loaded = LoadedModule::check(&compiled, digest, &manifest, module, &self.0)?;
+        // Until here it could be any module's; by its name it gets its own limits.
+        let limits = self.0.settings.limits_of(&module.name).clone();
+        limit_size("component", component.len(), limits.component_bytes_max, "component_bytes")?;
+        limit_size("manifest", manifest.len(), limits.manifest_bytes_max, "manifest_bytes")?;
+        module::refuse_imports(component)?;
+        let source_map = match read_source_map(component) {
+            Ok(source_map) => Some(source_map),
+            Err(SectionError::Missing(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let component = self.compile(component, &digest, &module.name, &limits)?;
+        let candidate = Candidate { digest, manifest, module, source_map, limits, component };
+        let loaded = LoadedModule::check(candidate, &self.0)?;
         let mut all = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(digest, loaded.downgrade());
@@ -127,21 +148,32 @@ impl GuestEngine {
         LoadedModule::upgrade(all.get(digest)?)
     }
 
-    fn compile(&self, component: &[u8], digest: &ComponentDigest) -> Result<Component, GuestError> {
-        let engine = &self.0.engine;
-        let Some(artefacts) = &self.0.artefacts else { return compile(engine, component) };
-        if let Some(compiled) = artefacts.read(engine, digest) {
+    /// What no module may have needs no reading.
+    fn limit_before_reading(&self, component: &[u8]) -> Result<(), GuestError> {
+        let most = self.0.settings.all_limits().map(|limits| limits.component_bytes_max).max();
+        limit_size("component", component.len(), most.unwrap_or(0), "component_bytes")
+    }
+
+    fn compile(
+        &self,
+        component: &[u8],
+        digest: &ComponentDigest,
+        module: &Arc<str>,
+        limits: &ModuleLimits,
+    ) -> Result<Component, GuestError> {
+        let Shared { engines, settings, artefacts, .. } = &*self.0;
+        let engine = &engines[&limits.stack_bytes_max].engine;
+        if let Some(compiled) = artefacts.as_ref().and_then(|kept| kept.read(engine, digest)) {
             return Ok(compiled);
         }
-        let compiled = compile(engine, component)?;
-        let code = compiled
-            .serialize()
-            .map_err(|error| GuestError::Unsupported { reason: one_line(&error) })?;
-        if let Err(error) = artefacts.write(digest, &code) {
+        let code = settings.compiler.compile(engine, component, module, limits)?;
+        let written = artefacts.as_ref().map_or(Ok(()), |kept| kept.write(digest, &code));
+        if let Err(error) = written {
             // Costs time at the next start and nothing now.
             tracing::warn!(error = &error as &dyn std::error::Error, "compiled code is not kept");
         }
-        Ok(compiled)
+        artefacts::load(engine, &code)
+            .map_err(|error| GuestError::Unsupported { reason: one_line(&error) })
     }
 
     fn trim(&self) {
@@ -152,12 +184,29 @@ impl GuestEngine {
     }
 }
 
-fn config(settings: &GuestSettings) -> Config {
+impl Ticking {
+    fn start(stack_bytes_max: usize) -> Result<Ticking, GuestError> {
+        let unsupported = |reason| GuestError::Unsupported { reason };
+        if stack_bytes_max > STACK_BYTES_LIMIT {
+            return Err(unsupported(format!(
+                "`stack_bytes` of {stack_bytes_max} is more than {STACK_BYTES_LIMIT}, which is \
+                 what a thread has to give"
+            )));
+        }
+        let engine = Engine::new(&config(stack_bytes_max));
+        let engine = engine.map_err(|error| unsupported(one_line(&error)))?;
+        let _ticker = Ticker::start(&engine).map_err(|error| unsupported(error.to_string()))?;
+        Ok(Ticking { engine, _ticker })
+    }
+}
+
+/// What shapes compiled code, the same everywhere, and the stack, which does not shape it.
+pub(super) fn config(stack_bytes_max: usize) -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)
         .epoch_interruption(true)
-        .max_wasm_stack(settings.stack_bytes_max)
+        .max_wasm_stack(stack_bytes_max)
         // Instances live as long as their plan. Slots kept ready for short-lived ones make calls no
         // faster, and would bound how many modules there can be.
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
@@ -177,14 +226,14 @@ fn config(settings: &GuestSettings) -> Config {
     config
 }
 
-fn compile(engine: &Engine, component: &[u8]) -> Result<Component, GuestError> {
-    Component::from_binary(engine, component)
-        .map_err(|error| GuestError::Malformed { reason: one_line(&error) })
-}
-
-fn limit_size(what: &'static str, bytes: usize, limit: usize) -> Result<(), GuestError> {
+fn limit_size(
+    what: &'static str,
+    bytes: usize,
+    limit: usize,
+    setting: &'static str,
+) -> Result<(), GuestError> {
     if bytes > limit {
-        return Err(GuestError::TooLarge { what, bytes, limit });
+        return Err(GuestError::TooLarge { what, bytes, limit, setting });
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Why a rule module was refused, or failed to answer.
 
-use crate::guest::settings::GuestSettings;
+use crate::guest::settings::ModuleLimits;
 use muster_rules::manifest::ManifestError;
+use muster_rules::{Location, SectionError, SourceMap};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,10 @@ pub enum GuestError {
         source: std::io::Error,
     },
     /// The component or its manifest is over a limit.
-    #[error("{what} has {bytes} bytes, over the limit of {limit}: split the module or raise it")]
+    #[error(
+        "{what} has {bytes} bytes, over the limit of {limit}: split the module or raise `{setting}` \
+         for it in `modules.limits_of`"
+    )]
     TooLarge {
         /// What is too large.
         what: &'static str,
@@ -33,6 +38,48 @@ pub enum GuestError {
         bytes: usize,
         /// The limit in bytes.
         limit: usize,
+        /// The setting that raises it.
+        setting: &'static str,
+    },
+    /// There is nothing that compiles.
+    #[error(
+        "`{}` compiles no modules: name an executable of Muster in `modules.compiler`", path.display()
+    )]
+    NoCompiler {
+        /// What was to compile.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// Compiling took too long.
+    #[error(
+        "module `{module}` takes more than {limit:?} to compile: simplify it or raise \
+         `modules.limits_of.{module}.compile_time`"
+    )]
+    CompileTime {
+        /// The module's name, by its section.
+        module: Arc<str>,
+        /// The processor time that it may take.
+        limit: Duration,
+    },
+    /// Compiling needed too much memory.
+    #[error(
+        "module `{module}` takes more than {limit} bytes of memory to compile: simplify it or raise \
+         `modules.limits_of.{module}.compile_memory_bytes`"
+    )]
+    CompileMemory {
+        /// The module's name, by its section.
+        module: Arc<str>,
+        /// The address space that it may take.
+        limit: u64,
+    },
+    /// The compiler ended otherwise.
+    #[error("the compiler of module `{module}` broke off: {reason}; build the module otherwise")]
+    CompilerFailed {
+        /// The module's name, by its section.
+        module: Arc<str>,
+        /// How it ended, and what it said.
+        reason: String,
     },
     /// The bytes are not a component that can be compiled.
     #[error("not a component: {reason}; build it for world `module` of `muster:rules`")]
@@ -60,6 +107,9 @@ pub enum GuestError {
     /// The manifest in the component can't be read.
     #[error("manifest is not valid: {0}")]
     ManifestInvalid(#[from] ManifestError),
+    /// The source map in the component can't be read.
+    #[error("source map is not valid: {0}")]
+    SourceMapInvalid(#[from] SectionError),
     /// What the module says of itself is not what its component says.
     #[error(
         "module `{module}` describes itself otherwise than its section `muster:manifest`: build \
@@ -78,30 +128,35 @@ pub enum GuestError {
         reason: String,
     },
     /// The module trapped.
-    #[error("module `{module}` trapped{}: {reason}", within(.function.as_deref()))]
+    #[error("module `{module}` trapped{place}: {reason}")]
     Trapped {
         /// The module's name.
         module: Arc<str>,
-        /// The innermost function, if the module names its functions.
-        function: Option<String>,
+        /// Where.
+        place: Place,
         /// Why.
         reason: String,
     },
     /// A call took too long.
     #[error(
-        "module `{module}` took longer than {limit:?}{}: simplify it or raise the limit",
-        within(.function.as_deref())
+        "module `{module}` took longer than {limit:?}{place}: simplify it or raise \
+         `modules.limits_of.{module}.{setting}`"
     )]
     TimedOut {
         /// The module's name.
         module: Arc<str>,
-        /// The function it was in, if the module names its functions.
-        function: Option<String>,
+        /// Where it was.
+        place: Place,
         /// How long it may take.
         limit: Duration,
+        /// The setting that raises it.
+        setting: &'static str,
     },
     /// The module needed more than it may have.
-    #[error("module `{module}` needs {limit}: simplify it or raise the limit")]
+    #[error(
+        "module `{module}` needs {limit}: simplify it or raise `modules.limits_of.{module}.{}`",
+        limit.setting()
+    )]
     OverLimit {
         /// The module's name.
         module: Arc<str>,
@@ -118,10 +173,22 @@ pub enum GuestError {
     },
 }
 
+/// Where in its code a module was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The innermost function of its author's, if the module names its functions.
+    pub function: Option<String>,
+    /// The line of the definition, if it was compiled from one.
+    pub location: Option<Location>,
+}
+
 /// Functions that a panic in Rust ends in, and that do not say where it began.
 const RUST_LIBRARY: [&str; 4] = ["__rust", "core::", "std::", "alloc::"];
 /// What the guest SDK calls rules by; a rule that the compiler put inside has no name of its own.
 const SDK_WRAPPER: &str = "::MODULE::{closure";
+
+/// What the engine says when an answer is over its limit; it has no type for that.
+const OUTPUT_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// Which limit an instance reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +215,53 @@ pub enum LimitReached {
         /// Bytes that it may have.
         limit: usize,
     },
+    /// The size of its answer.
+    #[error("more than {limit} bytes for its answer")]
+    Output {
+        /// Bytes that it may answer.
+        limit: usize,
+    },
+}
+
+/// A call of the contract's, and what it may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    pub(super) time: Duration,
+    pub(super) time_setting: &'static str,
+    pub(super) output_bytes: usize,
+}
+
+impl Allowance {
+    pub(super) fn describe(limits: &ModuleLimits) -> Allowance {
+        let (time, output_bytes) = (limits.describe_time_max, limits.manifest_bytes_max);
+        Allowance { time, time_setting: "describe_time", output_bytes }
+    }
+
+    pub(super) fn evaluate(limits: &ModuleLimits) -> Allowance {
+        let (time, output_bytes) = (limits.evaluate_time_max, limits.output_bytes_max);
+        Allowance { time, time_setting: "evaluate_time", output_bytes }
+    }
+}
+
+impl LimitReached {
+    /// The setting that raises it.
+    pub fn setting(&self) -> &'static str {
+        match self {
+            LimitReached::Memory { .. } => "memory_bytes",
+            LimitReached::Table { .. } => "table_elements",
+            LimitReached::Stack { .. } => "stack_bytes",
+            LimitReached::Output { .. } => "output_bytes",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(function) = &self.function {
+            write!(f, " in `{function}`")?;
+        }
+        self.location.as_ref().map_or(Ok(()), |location| write!(f, " at {location}"))
+    }
 }
 
 impl GuestError {
@@ -155,24 +269,31 @@ impl GuestError {
     pub(super) fn of_call(
         module: &Arc<str>,
         error: &wasmtime::Error,
-        settings: &GuestSettings,
-        limit: Duration,
+        limits: &ModuleLimits,
+        allowed: Allowance,
+        source_map: Option<&SourceMap>,
     ) -> GuestError {
         let module = module.clone();
         if let Some(&limit) = error.downcast_ref::<LimitReached>() {
             return GuestError::OverLimit { module, limit };
         }
-        let function = function(error);
         match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => GuestError::TimedOut { module, function, limit },
+            Some(Trap::Interrupt) => {
+                let (limit, setting) = (allowed.time, allowed.time_setting);
+                GuestError::TimedOut { module, place: place(error, source_map), limit, setting }
+            }
             Some(Trap::StackOverflow) => {
-                let limit = LimitReached::Stack { limit: settings.stack_bytes_max };
+                let limit = LimitReached::Stack { limit: limits.stack_bytes_max };
                 GuestError::OverLimit { module, limit }
             }
             Some(trap) => {
                 let reason = trap.to_string();
                 let reason = reason.trim_start_matches("wasm trap: ").to_owned();
-                GuestError::Trapped { module, function, reason }
+                GuestError::Trapped { module, place: place(error, source_map), reason }
+            }
+            None if error.to_string().contains(OUTPUT_EXHAUSTED) => {
+                let limit = LimitReached::Output { limit: allowed.output_bytes };
+                GuestError::OverLimit { module, limit }
             }
             None => GuestError::WrongAnswer { module, reason: one_line(error) },
         }
@@ -184,17 +305,19 @@ pub(super) fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The innermost function of the module's own, as its author wrote it.
-fn function(error: &wasmtime::Error) -> Option<String> {
-    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+/// The innermost function of the module's own, as its author wrote it, and the innermost line that
+/// the source map knows.
+fn place(error: &wasmtime::Error, source_map: Option<&SourceMap>) -> Place {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Place::default() };
     let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
     let mut names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
-    names.find(|name| {
+    let function = names.find(|name| {
         let is_library = RUST_LIBRARY.iter().any(|prefix| name.starts_with(prefix));
         !is_library && !name.contains(SDK_WRAPPER)
-    })
-}
-
-fn within(function: Option<&str>) -> String {
-    function.map_or(String::new(), |function| format!(" in `{function}`"))
+    });
+    let location = backtrace.frames().iter().find_map(|frame| {
+        let offset = u32::try_from(frame.func_offset()?).ok()?;
+        source_map?.locate(frame.func_index(), offset).cloned()
+    });
+    Place { function, location }
 }

@@ -1,8 +1,8 @@
 //! One running rule module: the calls of the contract, typed.
 
-use crate::guest::error::{GuestError, LimitReached};
+use crate::guest::error::{Allowance, GuestError, LimitReached};
 use crate::guest::module::{DESCRIBE, EVALUATE, LoadedModule, export_missing};
-use crate::guest::settings::GuestSettings;
+use crate::guest::settings::ModuleLimits;
 use crate::guest::ticker::Ticker;
 use muster_core::{Question, Value};
 use wasmtime::component::{ComponentType, Lower, TypedFunc};
@@ -60,13 +60,13 @@ pub(super) struct Instance {
 impl Instance {
     /// Makes an instance, running whatever the module runs at its start.
     pub(super) fn start(module: &LoadedModule) -> Result<Instance, GuestError> {
-        let settings = module.settings();
-        let mut store = Store::new(module.engine(), Limits::of(settings));
+        let limits = module.limits();
+        let mut store = Store::new(module.engine(), Limits::of(limits));
         store.limiter(|limits| limits);
-        let time = settings.describe_time_max;
-        store.set_epoch_deadline(Ticker::ticks(time));
+        let allowed = Allowance::describe(limits);
+        store.set_epoch_deadline(Ticker::ticks(allowed.time));
         let started = module.component().instantiate(&mut store);
-        let instance = started.map_err(|error| match module.failed(&error, time) {
+        let instance = started.map_err(|error| match module.failed(&error, allowed) {
             // It has not been asked anything yet.
             GuestError::WrongAnswer { module, reason } => GuestError::NotStarted { module, reason },
             failure => failure,
@@ -81,18 +81,18 @@ impl Instance {
 
     /// The module's manifest as it tells it.
     pub(super) fn describe(&mut self) -> Result<String, GuestError> {
-        let time = self.module.settings().describe_time_max;
-        self.store.set_epoch_deadline(Ticker::ticks(time));
+        let allowed = Allowance::describe(self.module.limits());
+        self.allow(allowed);
         let answer = self.describe.call(&mut self.store, ());
-        let (manifest,) = answer.map_err(|error| self.module.failed(&error, time))?;
+        let (manifest,) = answer.map_err(|error| self.module.failed(&error, allowed))?;
         Ok(manifest)
     }
 
     /// The module's decisions: one for each audience asked for.
     pub(super) fn evaluate(&mut self, question: Question<'_>) -> Result<Vec<bool>, GuestError> {
-        let time = self.module.settings().evaluate_time_max;
-        self.store.set_epoch_deadline(Ticker::ticks(time));
-        let decisions = self.call(question).map_err(|error| self.module.failed(&error, time))?;
+        let allowed = Allowance::evaluate(self.module.limits());
+        self.allow(allowed);
+        let decisions = self.call(question).map_err(|error| self.module.failed(&error, allowed))?;
         if decisions.len() != question.audiences.len() {
             let (got, asked) = (decisions.len(), question.audiences.len());
             return Err(GuestError::WrongAnswer {
@@ -101,6 +101,11 @@ impl Instance {
             });
         }
         Ok(decisions)
+    }
+
+    fn allow(&mut self, allowed: Allowance) {
+        self.store.set_epoch_deadline(Ticker::ticks(allowed.time));
+        self.store.set_hostcall_fuel(allowed.output_bytes);
     }
 
     fn call<'a>(&mut self, question: Question<'a>) -> wasmtime::Result<Vec<bool>> {
@@ -130,8 +135,8 @@ impl WireValue<'_> {
 }
 
 impl Limits {
-    fn of(settings: &GuestSettings) -> Limits {
-        let &GuestSettings { memory_bytes_max, table_elements_max, .. } = settings;
+    fn of(limits: &ModuleLimits) -> Limits {
+        let &ModuleLimits { memory_bytes_max, table_elements_max, .. } = limits;
         Limits { memory_bytes_max, table_elements_max }
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::guest::artefacts::ComponentDigest;
 use crate::guest::engine::Shared;
-use crate::guest::error::{GuestError, one_line};
+use crate::guest::error::{Allowance, GuestError, one_line};
 use crate::guest::instance::{Instance, Limits};
-use crate::guest::settings::GuestSettings;
+use crate::guest::settings::ModuleLimits;
 use muster_core::Module;
+use muster_rules::SourceMap;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use wasmparser::{BinaryReaderError, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
@@ -20,50 +21,79 @@ pub(super) const EVALUATE: &str = "evaluate";
 /// A rule module, compiled and checked, from which any number of instances can be made. Clones
 /// share everything.
 #[derive(Clone)]
-pub struct LoadedModule(Arc<Loaded>);
+pub struct LoadedModule {
+    loaded: Arc<Loaded>,
+    /// Where its definitions are now, when they have moved since it was compiled.
+    moved: Option<Arc<SourceMap>>,
+}
 
 pub(super) struct Loaded {
     digest: ComponentDigest,
     module: Module,
+    limits: ModuleLimits,
+    /// Where its code comes from, when it was compiled from definitions.
+    source_map: Option<SourceMap>,
     component: InstancePre<Limits>,
     describe: ComponentExportIndex,
     evaluate: ComponentExportIndex,
-    shared: Arc<Shared>,
+    /// What moves the clock that its calls are interrupted by.
+    _shared: Arc<Shared>,
+}
+
+/// A component that was compiled, and what it says of itself without being run.
+pub(super) struct Candidate {
+    pub(super) digest: ComponentDigest,
+    pub(super) manifest: String,
+    pub(super) module: Module,
+    pub(super) source_map: Option<SourceMap>,
+    pub(super) limits: ModuleLimits,
+    pub(super) component: Component,
 }
 
 impl LoadedModule {
     /// What the module says of itself.
     pub fn module(&self) -> &Module {
-        &self.0.module
+        &self.loaded.module
     }
 
     /// The SHA-256 of its component.
     pub fn digest(&self) -> [u8; 32] {
-        self.0.digest
+        self.loaded.digest
     }
 
     /// What it may cost.
-    pub fn limits(&self) -> &GuestSettings {
-        self.settings()
+    pub fn limits(&self) -> &ModuleLimits {
+        &self.loaded.limits
+    }
+
+    /// The same module, for definitions that are elsewhere now.
+    pub fn moved_to(&self, source_map: SourceMap) -> LoadedModule {
+        LoadedModule { loaded: self.loaded.clone(), moved: Some(Arc::new(source_map)) }
     }
 
     /// Links the component to nothing, and asks it whether it is what its manifest says.
     pub(super) fn check(
-        component: &Component,
-        digest: ComponentDigest,
-        manifest: &str,
-        module: Module,
+        candidate: Candidate,
         shared: &Arc<Shared>,
     ) -> Result<LoadedModule, GuestError> {
-        refuse_imports(component, &shared.engine)?;
-        let describe = export(component, DESCRIBE)?;
-        let evaluate = export(component, EVALUATE)?;
-        let component = Linker::new(&shared.engine)
-            .instantiate_pre(component)
+        let Candidate { digest, manifest, module, source_map, limits, component } = candidate;
+        let describe = export(&component, DESCRIBE)?;
+        let evaluate = export(&component, EVALUATE)?;
+        let component = Linker::new(component.engine())
+            .instantiate_pre(&component)
             .map_err(|error| GuestError::Malformed { reason: one_line(&error) })?;
-        let shared = shared.clone();
-        let loaded = Loaded { digest, module, component, describe, evaluate, shared };
-        let loaded = LoadedModule(Arc::new(loaded));
+        let _shared = shared.clone();
+        let loaded = Arc::new(Loaded {
+            digest,
+            module,
+            limits,
+            source_map,
+            component,
+            describe,
+            evaluate,
+            _shared,
+        });
+        let loaded = LoadedModule { loaded, moved: None };
         if Instance::start(&loaded)?.describe()? != manifest {
             let module = loaded.module().name.clone();
             return Err(GuestError::ManifestMismatch { module });
@@ -71,53 +101,66 @@ impl LoadedModule {
         Ok(loaded)
     }
 
-    pub(super) fn downgrade(&self) -> std::sync::Weak<Loaded> {
-        Arc::downgrade(&self.0)
+    pub(super) fn downgrade(&self) -> Weak<Loaded> {
+        Arc::downgrade(&self.loaded)
     }
 
-    pub(super) fn upgrade(loaded: &std::sync::Weak<Loaded>) -> Option<LoadedModule> {
-        loaded.upgrade().map(LoadedModule)
+    pub(super) fn upgrade(loaded: &Weak<Loaded>) -> Option<LoadedModule> {
+        loaded.upgrade().map(|loaded| LoadedModule { loaded, moved: None })
     }
 
     pub(super) fn engine(&self) -> &Engine {
-        &self.0.shared.engine
-    }
-
-    pub(super) fn settings(&self) -> &GuestSettings {
-        &self.0.shared.settings
+        self.loaded.component.engine()
     }
 
     pub(super) fn component(&self) -> &InstancePre<Limits> {
-        &self.0.component
+        &self.loaded.component
     }
 
     /// Where the component exports `describe` and `evaluate`.
     pub(super) fn functions(&self) -> (&ComponentExportIndex, &ComponentExportIndex) {
-        (&self.0.describe, &self.0.evaluate)
+        (&self.loaded.describe, &self.loaded.evaluate)
     }
 
-    /// What a failure of one of its calls, which may take that long, means.
-    pub(super) fn failed(&self, error: &wasmtime::Error, limit: Duration) -> GuestError {
-        GuestError::of_call(&self.0.module.name, error, self.settings(), limit)
+    /// What a failure of one of its calls, which was allowed so much, means.
+    pub(super) fn failed(&self, error: &wasmtime::Error, allowed: Allowance) -> GuestError {
+        let source_map = self.moved.as_deref().or(self.loaded.source_map.as_ref());
+        let (name, limits) = (&self.loaded.module.name, &self.loaded.limits);
+        GuestError::of_call(name, error, limits, allowed, source_map)
     }
 }
 
 impl fmt::Debug for LoadedModule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LoadedModule").field(&self.0.module.name).finish()
+        f.debug_tuple("LoadedModule").field(&self.loaded.module.name).finish()
     }
 }
 
-fn refuse_imports(component: &Component, engine: &Engine) -> Result<(), GuestError> {
-    match imports(component, engine).into_iter().next() {
+/// Refuses a component that wants something from its host, before anything of it is compiled.
+pub(super) fn refuse_imports(component: &[u8]) -> Result<(), GuestError> {
+    match imports(component)?.into_iter().next() {
         Some(import) => Err(GuestError::ImportsRefused { import }),
         None => Ok(()),
     }
 }
 
-/// What a component wants from its host.
-pub(super) fn imports(component: &Component, engine: &Engine) -> Vec<String> {
-    component.component_type().imports(engine).map(|(import, _)| import.to_owned()).collect()
+/// What a component wants from its host. What is nested in it wants it from the component.
+pub(super) fn imports(component: &[u8]) -> Result<Vec<String>, GuestError> {
+    let malformed = |error: BinaryReaderError| GuestError::Malformed { reason: error.to_string() };
+    let (mut imports, mut depth) = (Vec::new(), 0u32);
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(malformed)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(imports)
 }
 
 fn export(component: &Component, name: &'static str) -> Result<ComponentExportIndex, GuestError> {

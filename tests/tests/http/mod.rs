@@ -1,6 +1,7 @@
 //! As much of HTTP as tests need: one request a connection.
 
 #![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
+#![allow(dead_code, reason = "each test file uses what it needs")]
 #![allow(unreachable_pub, reason = "each test file includes this, and is a crate of its own")]
 
 use serde_json::Value;

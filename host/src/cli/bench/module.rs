@@ -1,5 +1,6 @@
 //! `muster bench module`
 
+use super::super::modules::ModuleArgs;
 use super::super::{Exit, Format, inspect};
 use crate::guest::measure_calls;
 use crate::ruleset::RulesetError;
@@ -16,10 +17,13 @@ pub(in crate::cli) struct Args {
     /// How many calls are measured.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     calls: u32,
+    #[command(flatten)]
+    modules: ModuleArgs,
 }
 
 pub(in crate::cli) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
-    let loaded = inspect::load(&args.file)?;
+    let component = inspect::read(&args.file)?;
+    let loaded = args.modules.engine()?.load(&component).map_err(RulesetError::Guest)?;
     let times = measure_calls(&loaded, args.calls as usize).map_err(RulesetError::Guest)?;
     let limit = loaded.limits().evaluate_time_max;
     let microseconds = |time: std::time::Duration| time.as_secs_f64() * 1e6;

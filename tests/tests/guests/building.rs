@@ -1,18 +1,8 @@
 //! What becomes of a core module on its way to a component.
 
-use super::module::{PARITY, engine, manifest, module};
-use crate::guest::{componentise, measure_calls};
-use muster_core::codec::{put_text, put_unsigned};
-
-fn with_custom(mut core: Vec<u8>, name: &str, content: &[u8]) -> Vec<u8> {
-    let mut section = Vec::new();
-    put_text(&mut section, name);
-    section.extend_from_slice(content);
-    core.push(0);
-    put_unsigned(&mut core, section.len() as u64);
-    core.extend_from_slice(&section);
-    core
-}
+use super::engine;
+use muster::guest::{componentise, measure_calls};
+use muster_tests::guests::{PARITY, manifest, module, with_section};
 
 fn holds(component: &[u8], text: &str) -> bool {
     component.windows(text.len()).any(|window| window == text.as_bytes())
@@ -20,10 +10,10 @@ fn holds(component: &[u8], text: &str) -> bool {
 
 #[test]
 fn what_nothing_reads_is_stripped() {
-    let core = module("plain", PARITY).core();
-    let core = with_custom(core, "producers", b"who wrote this");
-    let core = with_custom(core, ".debug_info", b"where it was written");
-    let core = with_custom(core, "notes", b"what somebody reads");
+    let core = module("plain", PARITY).core().unwrap();
+    let core = with_section(core, "producers", b"who wrote this");
+    let core = with_section(core, ".debug_info", b"where it was written");
+    let core = with_section(core, "notes", b"what somebody reads");
     let component = componentise(&core).unwrap();
     assert!(!holds(&component, "who wrote this") && !holds(&component, "where it was written"));
     assert!(holds(&component, "what somebody reads"));
@@ -39,7 +29,7 @@ fn the_version_is_a_hash_of_the_code() {
     let version = |evaluate: &str| {
         let mut module = module("stamped", evaluate);
         module.manifests = (text.clone(), text.clone());
-        let component = componentise(&module.core()).unwrap();
+        let component = componentise(&module.core().unwrap()).unwrap();
         assert!(!holds(&component, "muster-build-writes"));
         let loaded = engine().load(&component).unwrap();
         loaded.module().audiences[0].version.to_string()
@@ -52,7 +42,7 @@ fn the_version_is_a_hash_of_the_code() {
 
 #[test]
 fn calls_are_measured_and_imports_listed() {
-    let component = module("measured", PARITY).component();
+    let component = module("measured", PARITY).component().unwrap();
     let engine = engine();
     let times = measure_calls(&engine.load(&component).unwrap(), 100).unwrap();
     assert!(times.median <= times.p99 && times.p99 <= times.max);
@@ -60,7 +50,7 @@ fn calls_are_measured_and_imports_listed() {
     let curious = wat::parse_str(r#"(component (import "clock" (instance)))"#).unwrap();
     assert_eq!(engine.imports(&curious).unwrap(), ["clock"]);
 
-    let trapping = module("trapping", "(unreachable)").component();
+    let trapping = module("trapping", "(unreachable)").component().unwrap();
     let error = measure_calls(&engine.load(&trapping).unwrap(), 1).unwrap_err();
     assert!(error.to_string().starts_with("module `trapping` trapped"), "{error}");
 }

@@ -1,0 +1,4 @@
+;; Answers nothing.
+(i32.store (i32.const 512) (i32.const 0))
+(i32.store (i32.const 516) (i32.const 0))
+(return (i32.const 512))

@@ -1,0 +1,2 @@
+;; Writes where it has no memory.
+(i32.store (i32.const -4) (i32.const 0))

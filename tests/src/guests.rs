@@ -1,0 +1,178 @@
+//! Rule modules written by hand, most of them hostile.
+
+mod compile_bomb;
+
+pub use compile_bomb::compile_bomb;
+
+use muster::guest::componentise;
+use muster_core::Module;
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// A component of the contract, around a few instructions in text form.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Core definitions.
+    pub definitions: String,
+    /// What `describe` does before it answers.
+    pub describe: String,
+    /// The body of `evaluate`; leaves the address of the answer.
+    pub evaluate: String,
+    /// What `describe` says, and what the section says.
+    pub manifests: (String, String),
+}
+
+/// What a hostile module does when an odd number of conditions holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Hostile {
+    /// The file's name.
+    pub name: &'static str,
+    /// Instructions within `evaluate`.
+    pub instructions: &'static str,
+    /// What is told of it, behind the module's name, when it gets the default limits.
+    pub told: &'static str,
+}
+
+macro_rules! hostile {
+    ($($name:literal: $told:literal,)*) => {
+        /// What modules try in `evaluate`, and what is told of them.
+        pub const HOSTILE: &[Hostile] = &[$(Hostile {
+            name: $name,
+            instructions: include_str!(concat!("../guests/hostile/", $name, ".wat")),
+            told: $told,
+        }),*];
+    };
+}
+
+hostile! {
+    "answer-out-of-bounds":
+        " gave a wrong answer: list pointer/length out of bounds of memory",
+    "deep-recursion":
+        " needs more than 524288 bytes of stack: simplify it or raise \
+         `modules.limits_of.hostile.stack_bytes`",
+    "endless-loop":
+        " took longer than 50ms in `evaluate`: simplify it or raise \
+         `modules.limits_of.hostile.evaluate_time`",
+    "huge-output":
+        " needs more than 1048576 bytes for its answer: simplify it or raise \
+         `modules.limits_of.hostile.output_bytes`",
+    "memory-bomb":
+        " needs 16842752 bytes of memory and may have 16777216: simplify it or raise \
+         `modules.limits_of.hostile.memory_bytes`",
+    "no-decisions":
+        " gave a wrong answer: 0 decisions for 2 audiences",
+    "table-bomb":
+        " needs 100001 table elements and may have 100000: simplify it or raise \
+         `modules.limits_of.hostile.table_elements`",
+    "too-many-decisions":
+        " gave a wrong answer: 3 decisions for 2 audiences",
+    "trap":
+        " trapped in `evaluate`: wasm `unreachable` instruction executed",
+    "write-out-of-bounds":
+        " trapped in `evaluate`: out of bounds memory access",
+}
+
+/// Answers every audience with the parity of the number of conditions and values.
+pub const PARITY: &str = "
+    (memory.fill (i32.const 1024)
+        (i32.and (i32.const 1) (i32.add (local.get $conditions_len) (local.get $values_len)))
+        (local.get $audiences_len))
+    (i32.store (i32.const 512) (i32.const 1024))
+    (i32.store (i32.const 516) (local.get $audiences_len))
+    (i32.const 512)";
+
+/// The manifest of a module of that name with no audiences of its own.
+pub fn manifest(name: &str) -> String {
+    let module =
+        Module { name: name.into(), conditions: vec![], values: vec![], audiences: vec![] };
+    muster_rules::manifest::write(&module)
+}
+
+/// A module that evaluates so.
+pub fn module(name: &str, evaluate: &str) -> Text {
+    let manifest = manifest(name);
+    Text {
+        definitions: String::new(),
+        describe: String::new(),
+        evaluate: evaluate.to_owned(),
+        manifests: (manifest.clone(), manifest),
+    }
+}
+
+impl Hostile {
+    /// The module, named `hostile`: good but for what it does.
+    pub fn module(&self) -> Text {
+        failing(self.instructions)
+    }
+}
+
+/// A module named `hostile` that does this when an odd number of conditions holds.
+pub fn failing(instructions: &str) -> Text {
+    let when = "(i32.and (local.get $conditions_len) (i32.const 1))";
+    module("hostile", &format!("(if {when} (then {instructions})) {PARITY}"))
+}
+
+impl Text {
+    /// The component.
+    ///
+    /// # Errors
+    /// When the instructions are none, or what they need is refused.
+    pub fn component(&self) -> anyhow::Result<Vec<u8>> {
+        Ok(componentise(&self.core()?)?)
+    }
+
+    /// The core module, as a compiler would write it.
+    ///
+    /// # Errors
+    /// When the instructions are none.
+    pub fn core(&self) -> anyhow::Result<Vec<u8>> {
+        let mut core = wat::parse_str(self.text())?;
+        let mut resolve = Resolve::default();
+        let package = resolve.push_str("world.wit", include_str!("../../wit/world.wit"))?;
+        let world = resolve.select_world(&[package], Some("module"))?;
+        embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)?;
+        Ok(with_section(core, "muster:manifest", self.manifests.1.as_bytes()))
+    }
+
+    fn text(&self) -> String {
+        let Text { definitions, describe, evaluate, manifests: (told, _) } = self;
+        let (told, length) = (told.replace('\\', "\\\\").replace('"', "\\\""), told.len());
+        format!(
+            r#"(module
+        {definitions}
+        (table $table 1 funcref)
+        (memory (export "memory") 2)
+        (data (i32.const 65536) "{told}")
+        (global $free (mut i32) (i32.const 4096))
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+            (global.set $free (i32.add (local.get $at) (local.get 3)))
+            (local.get $at))
+        (func $describe (export "muster:rules/decisions@1.0.0#describe") (result i32)
+            {describe}
+            (i32.store (i32.const 512) (i32.const 65536))
+            (i32.store (i32.const 516) (i32.const {length}))
+            (i32.const 512))
+        (func $evaluate (export "muster:rules/decisions@1.0.0#evaluate")
+            (param $audiences i32) (param $audiences_len i32)
+            (param $conditions i32) (param $conditions_len i32)
+            (param $values i32) (param $values_len i32) (result i32)
+            {evaluate})
+        (func (export "cabi_post_muster:rules/decisions@1.0.0#evaluate") (param i32)
+            (global.set $free (i32.const 4096))))"#
+        )
+    }
+}
+
+/// The module or component with a custom section.
+pub fn with_section(mut bytes: Vec<u8>, name: &str, content: &[u8]) -> Vec<u8> {
+    use muster_core::codec::{put_text, put_unsigned};
+    let mut section = Vec::new();
+    put_text(&mut section, name);
+    section.extend_from_slice(content);
+    bytes.push(0);
+    put_unsigned(&mut bytes, section.len() as u64);
+    bytes.extend_from_slice(&section);
+    bytes
+}

@@ -1,0 +1,202 @@
+//! The service with hostile modules: everything else of the workspace, and every other workspace,
+//! goes on as if there were none.
+
+#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
+
+mod http;
+mod process;
+
+use http::{get, post, until};
+use muster_core::{
+    Aggregate, Audience, Comparison, Condition, Feature, Module, Selector, Test, Window,
+};
+use muster_tests::guests::{HOSTILE, PARITY, Text, compile_bomb, failing, module};
+use process::{Service, spawn};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+const SETTINGS: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"shop\"\n\
+                        other = \"other\"\n[time]\nclock = \"events\"\n";
+const RULES: &str = "audiences:\n  - { id: buyers, where: { event: purchase } }\n";
+
+/// A folder with settings, and definitions for two workspaces.
+fn folder(settings: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for workspace in ["shop", "other"] {
+        fs::create_dir(folder.path().join(workspace)).unwrap();
+        fs::write(folder.path().join(workspace).join("audiences.yaml"), RULES).unwrap();
+    }
+    fs::write(folder.path().join("muster.toml"), format!("{SETTINGS}{settings}")).unwrap();
+    folder
+}
+
+/// Puts a module into the workspace `shop`, with an audience of its own name that asks for
+/// purchases.
+fn put(folder: &Path, name: &str, text: Text) {
+    let purchases = Condition::Compare {
+        feature: Feature::Events {
+            selector: Selector::new(Some("purchase".into()), vec![], vec![]).into(),
+            aggregate: Aggregate::Count,
+            of: None,
+            window: Window::LIFETIME,
+        },
+        comparison: Comparison::new(vec![Test::GreaterOrEqual(1.into())]),
+    };
+    let audience = Audience {
+        id: name.into(),
+        name: name.into(),
+        version: "1".into(),
+        conditions: vec![0],
+        values: vec![],
+        requires: vec![],
+        excludes: vec![],
+    };
+    let manifest = muster_rules::manifest::write(&Module {
+        name: name.into(),
+        conditions: vec![purchases],
+        values: vec![],
+        audiences: vec![audience],
+    });
+    let text = Text { manifests: (manifest.clone(), manifest), ..text };
+    // Whole or not at all, since the service looks for changes.
+    let path = folder.join("shop").join(name);
+    fs::write(&path, text.component().unwrap()).unwrap();
+    fs::rename(&path, path.with_extension("wasm")).unwrap();
+}
+
+fn message(workspace: &str, user: &str, event: &str, second: usize) -> Value {
+    let time = format!("2026-01-01T00:00:{second:02}Z");
+    json!({ "workspace": workspace, "user": user, "events": [{ "name": event, "time": time }] })
+}
+
+fn members(address: SocketAddr, workspace: &str, audience: &str) -> Vec<String> {
+    let path = format!("/v1/workspaces/{workspace}/audiences/{audience}/members");
+    let members = get(address, &path).json()["members"].take();
+    let members = members.as_array().unwrap().iter();
+    members.map(|member| member["user"].as_str().unwrap().to_string()).collect()
+}
+
+fn metric(address: SocketAddr, line: &str) -> f64 {
+    let text = get(address, "/metrics").body;
+    let found = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+    found.unwrap_or(0.0)
+}
+
+#[test]
+fn modules_that_fail_disturb_nobody() {
+    let folder = folder("");
+    for hostile in HOSTILE {
+        put(folder.path(), hostile.name, failing(hostile.instructions));
+    }
+    put(folder.path(), "steady", module("steady", PARITY));
+    let service = Service::start(folder.path(), None);
+    let users = ["ann", "bob", "cat", "dan"];
+    for (second, user) in users.into_iter().enumerate() {
+        for workspace in ["shop", "other"] {
+            let answer = post(service.address, &message(workspace, user, "purchase", second));
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+    }
+    for (workspace, audience) in [("shop", "buyers"), ("shop", "steady"), ("other", "buyers")] {
+        assert_eq!(members(service.address, workspace, audience), users, "{audience}");
+    }
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    for hostile in HOSTILE {
+        let name = hostile.name;
+        assert!(members(service.address, "shop", name).is_empty(), "{name}");
+        let failed = "muster_failed_decisions_total{audience=";
+        let failed = format!("{failed}\"{name}\",workspace=\"shop\"}}");
+        assert!(metric(service.address, &failed) >= users.len() as f64, "{failed}");
+        let told = log.lines().find(|line| line.contains(&format!("module `{name}`")));
+        let told = told.unwrap_or_else(|| panic!("{name} is not named in {log}"));
+        assert!(told.contains(&format!("audience={name}")), "{told}");
+    }
+    let other = "muster_failed_decisions_total{audience=\"buyers\"";
+    assert!(!get(service.address, "/metrics").body.contains(other));
+    assert!(service.stop());
+}
+
+#[test]
+fn a_module_that_takes_minutes_to_compile_holds_nobody_up() {
+    let folder = folder("[modules.limits_of.bomb]\ncompile_time = \"2s\"\n");
+    let service = Service::start(folder.path(), None);
+    put(folder.path(), "bomb", compile_bomb("bomb"));
+    let refused = "muster_rule_loads_total{outcome=\"refused\"}";
+    let mut sent = 0;
+    until("the refusal", || {
+        let answer = post(service.address, &message("shop", &format!("u{sent}"), "purchase", 1));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        sent += 1;
+        metric(service.address, refused) >= 1.0
+    });
+    assert!(sent > 10, "only {sent} messages were answered meanwhile");
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    let told = log.lines().find(|line| line.contains("rules stay as they are")).unwrap();
+    assert!(
+        told.contains("bomb.wasm") && told.contains("module `bomb` takes more than 2s to compile"),
+        "{told}"
+    );
+    assert!(service.stop());
+}
+
+/// The processes that a process started, all of its threads together.
+fn children(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+    let lists =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().map(|id| id.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
+}
+
+fn is_running(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.is_ok_and(|stat| !stat.rsplit_once(") ").unwrap().1.starts_with('Z'))
+}
+
+#[test]
+fn a_compiler_ends_with_the_service() {
+    let folder =
+        folder("[modules.limits]\ncompile_time = \"10m\"\ncompile_memory_bytes = 1000000000000\n");
+    put(folder.path(), "bomb", compile_bomb("bomb"));
+    let mut process = spawn(folder.path(), None);
+    let mut child = None;
+    let command = |id: &u32| fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    until("the compiler of the bomb", || {
+        let found =
+            children(process.id()).into_iter().find(|id| command(id).contains("compile-guest"));
+        let stays = found.is_some() && found == child;
+        child = found;
+        // One that is seen for a while is not that of the definitions.
+        stays && fs::metadata(folder.path().join("muster-data/artefacts")).is_ok()
+    });
+    process.kill().unwrap();
+    process.wait().unwrap();
+    until("its end", || !is_running(child.unwrap()));
+}
+
+#[test]
+fn who_was_not_decided_is_decided_later_without_a_message() {
+    let folder = folder("");
+    // It lasts for one call of each instance: the second one fails, and begins a new instance.
+    let evaluate = format!(
+        "(if (global.get $worn) (then unreachable)) (global.set $worn (i32.const 1)) {PARITY}"
+    );
+    let definitions = "(global $worn (mut i32) (i32.const 0))".into();
+    put(folder.path(), "fragile", Text { definitions, ..module("fragile", &evaluate) });
+    let service = Service::start(folder.path(), None);
+    for user in ["ann", "bob"] {
+        assert_eq!(post(service.address, &message("shop", user, "purchase", 1)).status, 200);
+    }
+    assert_eq!(members(service.address, "shop", "fragile"), ["ann"]);
+    // Somebody else's message moves the clock past the first attempt.
+    assert_eq!(post(service.address, &message("other", "cat", "look", 3)).status, 200);
+    until("the decision", || members(service.address, "shop", "fragile") == ["ann", "bob"]);
+    let told = get(service.address, "/v1/workspaces/shop/transitions").body;
+    let told = told.lines().find(|line| line.contains("fragile") && line.contains("bob")).unwrap();
+    assert!(told.contains("\"at\":\"2026-01-01T00:00:02.000Z\""), "{told}");
+    assert!(told.contains("\"cause\":\"timer\""), "{told}");
+    assert!(service.stop());
+}
