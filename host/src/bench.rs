@@ -1,5 +1,6 @@
 //! Measurements, each printed beside what it is compared with, from the same run.
 
+mod beside;
 mod catalogue;
 mod durable;
 mod engines;
@@ -9,6 +10,7 @@ mod report;
 mod rig;
 mod sizes;
 
+pub use beside::measure_beside;
 pub use report::{Figure, Report};
 
 use std::path::PathBuf;

@@ -180,10 +180,7 @@ impl RulesetLoader {
             RulesetError::Component { file: files.components[at].name.clone(), source }
         })?;
         modules.extend(more);
-        let described: Vec<Module> = modules.iter().map(|module| module.module().clone()).collect();
-        let mut instances = GuestInstances::new(modules.clone());
-        let plan = Plan::new(self.settings, &described, removed, &mut instances)?;
-        Ok(Ruleset { plan: Arc::new(plan), modules })
+        Ruleset::of_modules(modules, self.settings, removed)
     }
 
     /// Forgets compiled packs that none of the rulesets uses.
@@ -197,6 +194,21 @@ impl RulesetLoader {
 }
 
 impl Ruleset {
+    /// The rules of modules that are loaded, as [`RulesetLoader::load`] puts them together.
+    ///
+    /// # Errors
+    /// When they contradict each other.
+    pub fn of_modules(
+        modules: Vec<LoadedModule>,
+        settings: Settings,
+        removed: impl IntoIterator<Item = (AudienceKey, Arc<str>)>,
+    ) -> Result<Ruleset, RulesetError> {
+        let described: Vec<Module> = modules.iter().map(|module| module.module().clone()).collect();
+        let mut instances = GuestInstances::new(modules.clone());
+        let plan = Plan::new(settings, &described, removed, &mut instances)?;
+        Ok(Ruleset { plan: Arc::new(plan), modules })
+    }
+
     /// Instances of the modules, for one worker.
     pub fn instances(&self) -> GuestInstances {
         GuestInstances::new(self.modules.clone())

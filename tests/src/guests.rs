@@ -5,7 +5,9 @@ mod compile_bomb;
 pub use compile_bomb::compile_bomb;
 
 use muster::guest::componentise;
-use muster_core::Module;
+use muster_core::{
+    Aggregate, Audience, Comparison, Condition, Feature, Module, Selector, Test, Window,
+};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -97,6 +99,33 @@ pub fn module(name: &str, evaluate: &str) -> Text {
         evaluate: evaluate.to_owned(),
         manifests: (manifest.clone(), manifest),
     }
+}
+
+/// The manifest of a module with one audience, which has the module's name and asks for any event
+/// of that name; of any name when there is none.
+pub fn manifest_asking_for(name: &str, event: Option<&str>) -> String {
+    let feature = Feature::Events {
+        selector: Selector::new(event.map(Into::into), vec![], vec![]).into(),
+        aggregate: Aggregate::Count,
+        of: None,
+        window: Window::LIFETIME,
+    };
+    let comparison = Comparison::new(vec![Test::GreaterOrEqual(1.into())]);
+    let audience = Audience {
+        id: name.into(),
+        name: name.into(),
+        version: "1".into(),
+        conditions: vec![0],
+        values: vec![],
+        requires: vec![],
+        excludes: vec![],
+    };
+    muster_rules::manifest::write(&Module {
+        name: name.into(),
+        conditions: vec![Condition::Compare { feature, comparison }],
+        values: vec![],
+        audiences: vec![audience],
+    })
 }
 
 impl Hostile {

@@ -7,10 +7,9 @@ mod http;
 mod process;
 
 use http::{get, post, until};
-use muster_core::{
-    Aggregate, Audience, Comparison, Condition, Feature, Module, Selector, Test, Window,
+use muster_tests::guests::{
+    HOSTILE, PARITY, Text, compile_bomb, failing, manifest_asking_for, module,
 };
-use muster_tests::guests::{HOSTILE, PARITY, Text, compile_bomb, failing, module};
 use process::{Service, spawn};
 use serde_json::{Value, json};
 use std::fs;
@@ -35,30 +34,7 @@ fn folder(settings: &str) -> tempfile::TempDir {
 /// Puts a module into the workspace `shop`, with an audience of its own name that asks for
 /// purchases.
 fn put(folder: &Path, name: &str, text: Text) {
-    let purchases = Condition::Compare {
-        feature: Feature::Events {
-            selector: Selector::new(Some("purchase".into()), vec![], vec![]).into(),
-            aggregate: Aggregate::Count,
-            of: None,
-            window: Window::LIFETIME,
-        },
-        comparison: Comparison::new(vec![Test::GreaterOrEqual(1.into())]),
-    };
-    let audience = Audience {
-        id: name.into(),
-        name: name.into(),
-        version: "1".into(),
-        conditions: vec![0],
-        values: vec![],
-        requires: vec![],
-        excludes: vec![],
-    };
-    let manifest = muster_rules::manifest::write(&Module {
-        name: name.into(),
-        conditions: vec![purchases],
-        values: vec![],
-        audiences: vec![audience],
-    });
+    let manifest = manifest_asking_for(name, Some("purchase"));
     let text = Text { manifests: (manifest.clone(), manifest), ..text };
     // Whole or not at all, since the service looks for changes.
     let path = folder.join("shop").join(name);

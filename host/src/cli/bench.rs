@@ -1,9 +1,10 @@
 //! `muster bench`
 
+mod beside;
 mod module;
 
 use super::{Exit, Format, output};
-use crate::bench::{Measurement, Scale, measure};
+use crate::bench::{Measurement, Report, Scale, measure};
 use clap::ValueEnum;
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use std::path::PathBuf;
   muster bench
   muster bench engines growth
   muster bench durable --users 100000 --events 300000 --folder target
-  muster bench module target/muster/shop-rules.wasm",
+  muster bench module target/muster/shop-rules.wasm
+  muster bench beside target/muster/shop-rules.wasm",
     args_conflicts_with_subcommands = true
 )]
 pub(super) struct Args {
@@ -44,11 +46,15 @@ pub(super) struct Args {
 enum Of {
     /// Measure the calls of a rule module of one's own.
     Module(module::Args),
+    /// Measure what a rule module of one's own does to the latency of everybody else.
+    Beside(beside::Args),
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
-    if let Some(Of::Module(args)) = &args.of {
-        return module::run(args, format);
+    match &args.of {
+        Some(Of::Module(args)) => return module::run(args, format),
+        Some(Of::Beside(args)) => return beside::run(args, format),
+        None => {}
     }
     let scale = Scale {
         audiences: args.audiences,
@@ -65,11 +71,16 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
         let bar = output::spinner("measuring");
         let report = measure(*measurement, &scale)?;
         bar.finish_and_clear();
-        let mut out = std::io::stdout();
-        match format {
-            Format::Text => writeln!(out, "{report}")?,
-            Format::Json => writeln!(out, "{}", serde_json::to_string(&report)?)?,
-        }
+        write(&report, format)?;
     }
     Ok(Exit::Done)
+}
+
+fn write(report: &Report, format: Format) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    match format {
+        Format::Text => writeln!(out, "{report}")?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string(report)?)?,
+    }
+    Ok(())
 }

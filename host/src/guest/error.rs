@@ -152,6 +152,15 @@ pub enum GuestError {
         /// The setting that raises it.
         setting: &'static str,
     },
+    /// The module ran out of its time too often, and is not called for a while.
+    #[error(
+        "module `{module}` rests, since it failed again and again and took its time: simplify it or \
+         raise `modules.limits_of.{module}.evaluate_time`"
+    )]
+    Resting {
+        /// The module's name.
+        module: Arc<str>,
+    },
     /// The module needed more than it may have.
     #[error(
         "module `{module}` needs {limit}: simplify it or raise `modules.limits_of.{module}.{}`",

@@ -4,18 +4,35 @@ use crate::guest::error::GuestError;
 use crate::guest::instance::Instance;
 use crate::guest::module::LoadedModule;
 use muster_core::{Decide, DecideError, Question};
+use std::time::{Duration, Instant};
+
+/// Failed calls that took less than this part of their time cost hardly more than good ones.
+const DEAR: u32 = 10;
+/// Dear failures in a row that are nobody's business: an overloaded machine brings some about.
+const DEAR_IN_A_ROW: u32 = 3;
+/// Of the time of a worker, dear failures of one module take this part in the long run, so that
+/// those who wait for the worker because of it are too few to count among a hundred.
+const SHARE: u32 = 400;
 
 /// One worker's instances of the modules of a plan: each made when it is first asked, and kept.
 pub struct GuestInstances {
     modules: Vec<LoadedModule>,
-    instances: Vec<Option<Instance>>,
+    places: Vec<Place>,
+}
+
+/// A module's instance, and the time that its dear failures took and that is not yet worked off.
+struct Place {
+    instance: Option<Instance>,
+    owed: Duration,
+    since: Instant,
 }
 
 impl GuestInstances {
     /// Instances of those modules; a question's module is an index into them.
     pub fn new(modules: Vec<LoadedModule>) -> GuestInstances {
-        let instances = modules.iter().map(|_| None).collect();
-        GuestInstances { modules, instances }
+        let place = || Place { instance: None, owed: Duration::ZERO, since: Instant::now() };
+        let places = modules.iter().map(|_| place()).collect();
+        GuestInstances { modules, places }
     }
 
     /// The modules, by the index that a question names.
@@ -27,19 +44,46 @@ impl GuestInstances {
     ///
     /// # Errors
     /// When the module traps, takes too long, needs too much or answers wrongly. Its instance is
-    /// then thrown away; the next question gets a fresh one.
+    /// then thrown away; the next question gets a fresh one. A module that fails again and again,
+    /// taking its time, rests in between.
     ///
     /// # Panics
     /// When the question names no module of the plan.
     pub fn evaluate(&mut self, question: Question<'_>) -> Result<Vec<bool>, GuestError> {
-        let place = &mut self.instances[question.module];
+        let (module, place) = (&self.modules[question.module], &mut self.places[question.module]);
+        let limit = module.limits().evaluate_time_max;
+        let begun = Instant::now();
+        place.work_off(begun);
+        if place.owed >= limit * DEAR_IN_A_ROW {
+            return Err(GuestError::Resting { module: module.module().name.clone() });
+        }
+        let answer = place.ask(module, question);
+        let took = begun.elapsed();
+        if answer.is_err() && took > limit / DEAR {
+            place.owed += took;
+        }
+        answer
+    }
+}
+
+impl Place {
+    fn work_off(&mut self, now: Instant) {
+        self.owed = self.owed.saturating_sub((now - self.since) / SHARE);
+        self.since = now;
+    }
+
+    fn ask(
+        &mut self,
+        module: &LoadedModule,
+        question: Question<'_>,
+    ) -> Result<Vec<bool>, GuestError> {
         // Taken out first: whatever ends this call early, a failed instance is not there again.
-        let mut instance = match place.take() {
+        let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => Instance::start(&self.modules[question.module])?,
+            None => Instance::start(module)?,
         };
         let decisions = instance.evaluate(question)?;
-        *place = Some(instance);
+        self.instance = Some(instance);
         Ok(decisions)
     }
 }

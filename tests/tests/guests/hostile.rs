@@ -25,6 +25,34 @@ fn what_a_module_does_in_a_call_costs_that_call_only() {
 }
 
 #[test]
+fn a_module_that_runs_out_of_time_again_and_again_rests() {
+    let engine = engine();
+    let endless = HOSTILE.iter().find(|hostile| hostile.name == "endless-loop").unwrap();
+    let modules = vec![load(&engine, &endless.module()), load(&engine, &module("good", PARITY))];
+    let mut instances = GuestInstances::new(modules);
+    let mut told = Vec::new();
+    while told.len() < 100 {
+        told.push(instances.evaluate(question(0, &[3])).unwrap_err().to_string());
+    }
+    let rests = |told: &&String| told.starts_with("module `hostile` rests, since it failed");
+    // Of the time that this takes, only so much is worked off.
+    assert_eq!(told.iter().take_while(|told| !rests(told)).count(), 3);
+    assert!(told.iter().filter(rests).count() > 90, "{told:#?}");
+    assert_eq!(instances.evaluate(question(1, &[3])).unwrap(), [true, true]);
+}
+
+#[test]
+fn a_module_that_fails_at_once_is_asked_again_at_once() {
+    let engine = engine();
+    let trap = HOSTILE.iter().find(|hostile| hostile.name == "trap").unwrap();
+    let mut instances = GuestInstances::new(vec![load(&engine, &trap.module())]);
+    for _ in 0..1_000 {
+        let told = instances.evaluate(question(0, &[3])).unwrap_err().to_string();
+        assert!(told.contains("trapped"), "{told}");
+    }
+}
+
+#[test]
 fn every_file_of_a_hostile_guest_is_tried() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/guests/hostile");
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());

@@ -1,0 +1,131 @@
+//! What a module does to everybody else: the same traffic of a workspace, without it and beside it.
+
+use super::report::Durations;
+use super::{Report, Scale, catalogue, rig};
+use crate::clock::{WallClock, wall_time};
+use crate::config::Config;
+use crate::guest::LoadedModule;
+use crate::metrics::Metrics;
+use crate::ruleset::Ruleset;
+use crate::store::{EmbeddedStore, Store, StoreOptions, UserKey};
+use crate::worker::{Delivery, Unavailable, Worker};
+use anyhow::Context;
+use fastrand::Rng;
+use muster_core::Engine;
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How long each of the two runs takes, and how long the one before them that warms up.
+const RUN: Duration = Duration::from_secs(30);
+const WARM_UP: Duration = Duration::from_secs(3);
+/// Messages of the good workspace: one at a time, this far apart.
+const EVERY: Duration = Duration::from_millis(5);
+/// Of the module's workspace: one after so many of the others.
+const ONE_BESIDE: u64 = 10;
+/// Users of each workspace.
+const USERS: u64 = 2_000;
+
+/// How long messages took until they were durable.
+type Waiting = (Instant, oneshot::Receiver<Result<(), Unavailable>>);
+
+/// Measures the p99 of durable messages of a workspace with the catalogue's audiences, without and
+/// with messages of another workspace whose rules are that module.
+///
+/// # Errors
+/// When rules do not load, or a store fails.
+pub fn measure_beside(module: LoadedModule, scale: &Scale) -> anyhow::Result<Report> {
+    let good =
+        rig::load(&catalogue::definitions(1, scale.audiences), rig::settings(Engine::State))?;
+    let name = module.module().name.clone();
+    let beside = Ruleset::of_modules(vec![module], rig::settings(Engine::State), [])?;
+    let folder = scale.folder.join(format!("muster-beside-{}", std::process::id()));
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&folder, StoreOptions::default())?);
+    let config = Config::parse("").map_err(anyhow::Error::msg)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let rulesets = HashMap::from([("bench".into(), good), ("beside".into(), beside)]);
+    let clock = Box::new(WallClock);
+    let worker = Worker::start(&config, store.clone(), clock, rulesets, metrics.clone())?;
+
+    let mut rng = Rng::with_seed(9);
+    run(&worker, &mut rng, WARM_UP, false)?;
+    let mut without = run(&worker, &mut rng, RUN, false)?;
+    let mut with = run(&worker, &mut rng, RUN, true)?;
+    let mut report = Report::new(format!(
+        "{} audiences, 200 messages a second, and 20 beside them to module `{name}`",
+        scale.audiences
+    ));
+    for (figure, share) in [("median", 0.5), ("p99", 0.99), ("longest", 1.0)] {
+        report.add(format!("without it, {figure}"), without.quantile(share) / 1e3, "ms");
+        report.add(format!("beside it, {figure}"), with.quantile(share) / 1e3, "ms");
+    }
+    let ratio = with.quantile(0.99) / without.quantile(0.99);
+    report.add_with_goal("p99 beside it over without it", ratio, "times", "at most 1.5");
+    let failures = metrics.text()?;
+    let failures = String::from_utf8_lossy(&failures);
+    let failed = failures.lines().filter(|line| line.starts_with("muster_failed_decisions_total{"));
+    let failed = failed.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+    report.add("decisions that it failed to give", failed.sum(), "");
+    worker.stop();
+    drop((worker, store));
+    std::fs::remove_dir_all(&folder)
+        .with_context(|| format!("cannot remove `{}`", folder.display()))?;
+    Ok(report)
+}
+
+/// Sends at a steady rate, whatever is answered, and gives how long the good workspace waited.
+fn run(worker: &Worker, rng: &mut Rng, time: Duration, beside: bool) -> anyhow::Result<Durations> {
+    let (sent, waiting) = mpsc::channel::<Waiting>();
+    std::thread::scope(|scope| {
+        // Answers come in the order of the deliveries.
+        let answered = scope.spawn(move || {
+            let mut durations = Durations::default();
+            for (begun, durable) in waiting {
+                durable.blocking_recv()??;
+                durations.add(begun.elapsed());
+            }
+            Ok(durations)
+        });
+        let begun = Instant::now();
+        let mut number = 0;
+        let mut due = begun;
+        while due < begun + time {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            // What is late was due all the same.
+            let durable = deliver(worker, rng, "bench")?;
+            if sent.send((due, durable)).is_err() {
+                break;
+            }
+            number += 1;
+            if beside && u64::is_multiple_of(number, ONE_BESIDE) {
+                deliver(worker, rng, "beside")?;
+            }
+            due += EVERY;
+        }
+        drop(sent);
+        match answered.join() {
+            Ok(durations) => durations,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn deliver(
+    worker: &Worker,
+    rng: &mut Rng,
+    workspace: &str,
+) -> anyhow::Result<oneshot::Receiver<Result<(), Unavailable>>> {
+    let user = format!("user-{}", rng.u64(..USERS));
+    let key = UserKey { workspace: workspace.into(), user: user.into() };
+    let message = rig::message(rng, None, wall_time());
+    let (done, durable) = oneshot::channel();
+    let permit = Some(worker.reserve(1)?);
+    worker.deliver(Delivery {
+        messages: vec![(key, message)],
+        dead_letters: Vec::new(),
+        permit,
+        done,
+    });
+    Ok(durable)
+}
