@@ -17,7 +17,8 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How long each of the two runs takes, and how long the one before them that warms up.
+/// How long each of the two runs takes, and how long the one before them that warms up: a module
+/// that fails does so for the first time there.
 const RUN: Duration = Duration::from_secs(30);
 const WARM_UP: Duration = Duration::from_secs(3);
 /// Messages of the good workspace: one at a time, this far apart.
@@ -49,7 +50,7 @@ pub fn measure_beside(module: LoadedModule, scale: &Scale) -> anyhow::Result<Rep
     let worker = Worker::start(&config, store.clone(), clock, rulesets, metrics.clone())?;
 
     let mut rng = Rng::with_seed(9);
-    run(&worker, &mut rng, WARM_UP, false)?;
+    run(&worker, &mut rng, WARM_UP, true)?;
     let mut without = run(&worker, &mut rng, RUN, false)?;
     let mut with = run(&worker, &mut rng, RUN, true)?;
     let mut report = Report::new(format!(

@@ -11,8 +11,8 @@ const DEAR: u32 = 10;
 /// Dear failures in a row that are nobody's business: an overloaded machine brings some about.
 const DEAR_IN_A_ROW: u32 = 3;
 /// Of the time of a worker, dear failures of one module take this part in the long run, so that
-/// those who wait for the worker because of it are too few to count among a hundred.
-const SHARE: u32 = 400;
+/// those who wait for the worker because of it are few among a hundred.
+const SHARE: u32 = 1_000;
 
 /// One worker's instances of the modules of a plan: each made when it is first asked, and kept.
 pub struct GuestInstances {
