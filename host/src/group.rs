@@ -8,8 +8,8 @@ use crate::transitions::to_line;
 use lru::LruCache;
 use muster_core::codec::Damaged;
 use muster_core::{
-    Arrival, AudienceKey, Decide, Input, Message, Outcome, Plan, Report, Request, Step, Time,
-    Transition, step,
+    Arrival, AudienceKey, Decide, Input, Message, Outcome, Plan, Report, Request, Step, Succession,
+    Time, Transition, step,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -45,6 +45,16 @@ struct Pending {
     history: Vec<Arrival>,
     members: BTreeMap<AudienceKey, Option<Time>>,
     transitions: Vec<Vec<u8>>,
+}
+
+/// What users are evaluated by.
+pub struct Evaluator<'a> {
+    /// The rules, laid out.
+    pub plan: &'a Plan,
+    /// How users come to them from earlier ones.
+    pub successions: &'a [Succession],
+    /// The modules.
+    pub decide: &'a mut dyn Decide,
 }
 
 /// What a step of a group brought.
@@ -134,8 +144,7 @@ impl Group {
     pub fn step(
         &mut self,
         store: &dyn Store,
-        plan: &Plan,
-        decide: &mut dyn Decide,
+        rules: Evaluator<'_>,
         key: &UserKey,
         messages: &[Message],
         now: Time,
@@ -159,12 +168,13 @@ impl Group {
                 messages,
                 now,
                 history: &history,
+                successions: rules.successions,
             };
             let damaged = |source| {
                 let (workspace, user) = (key.workspace.clone(), key.user.clone());
                 StepError::Damaged { workspace, user, source }
             };
-            match step(plan, input, decide).map_err(damaged)? {
+            match step(rules.plan, input, rules.decide).map_err(damaged)? {
                 Outcome::Needs(requests) => {
                     for request in requests {
                         let events = self.history(store, key, &request)?;

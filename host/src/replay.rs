@@ -4,7 +4,7 @@
 //! Timers due before the clock fire first, for all users, ordered by instant, workspace and user;
 //! then the message applies, and its user is evaluated at the clock.
 
-use crate::group::{Group, StepError};
+use crate::group::{Evaluator, Group, StepError};
 use crate::guest::GuestInstances;
 use crate::ruleset::Ruleset;
 use crate::store::{Store, UserKey};
@@ -169,8 +169,8 @@ impl<'a> Replay<'a> {
         now: Time,
         on_transition: OnTransition<'_>,
     ) -> Result<(), StepError> {
-        let stepped =
-            self.group.step(self.store, &self.plan, &mut self.instances, key, messages, now)?;
+        let rules = Evaluator { plan: &self.plan, successions: &[], decide: &mut self.instances };
+        let stepped = self.group.step(self.store, rules, key, messages, now)?;
         if stepped.due_before != stepped.due {
             if let Some(due) = stepped.due_before {
                 self.timers.remove(&(due, key.clone()));

@@ -84,6 +84,7 @@ impl Rig {
                 messages,
                 now,
                 history: &supplied,
+                successions: &[],
             };
             match step(&self.plan, input, &mut self.rules) {
                 Ok(Outcome::Done(done)) => break *done,

@@ -6,7 +6,7 @@
 
 use crate::event::Arrival;
 use crate::plan::Reach;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::value::Value;
 use crate::window::{Extent, Window};
 use std::ops::Range;
@@ -145,6 +145,17 @@ impl Edges {
             let visible = window.visibility(time);
             visible.is_some_and(|(_, leaves)| leaves.is_none_or(|leaves| leaves > now))
         })
+    }
+
+    /// Whether each event that some window of the others sees, now or later, is seen by one of these.
+    pub(crate) fn cover(&self, others: &Edges) -> bool {
+        let covers = |one: &Window, other: &Window| {
+            let as_long = |one: Span| other.within.is_some_and(|other| other <= one);
+            one.within.is_none_or(as_long)
+                && one.from.is_none_or(|one| other.from.is_some_and(|other| other >= one))
+                && one.to.is_none_or(|one| other.to.is_some_and(|other| other <= one))
+        };
+        others.windows.iter().all(|other| self.windows.iter().any(|one| covers(one, other)))
     }
 
     /// When the last moving edge has passed an event of that time; never when a window has none,

@@ -32,7 +32,9 @@ pub use decimal::{Decimal, DecimalError};
 pub use event::{Arrival, Event, Fields, Message};
 pub use feature::{Aggregate, Condition, Feature, Selector};
 pub use module::{Audience, AudienceKey, Module};
-pub use plan::{AudienceInfo, Engine, ExactFrom, Plan, PlanError, PlanSizes, Reach, Settings};
+pub use plan::{
+    AudienceInfo, Engine, ExactFrom, Plan, PlanError, PlanSizes, Reach, Settings, Succession,
+};
 pub use profile::{Memberships, Profile};
 pub use step::{Input, Outcome, Report, Request, Step, step};
 pub use time::{Span, Time};

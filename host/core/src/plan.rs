@@ -8,12 +8,15 @@ mod order;
 mod place;
 mod settings;
 mod settle;
+mod succession;
 mod watch;
 
 pub use error::PlanError;
 pub use exact::ExactFrom;
 pub(crate) use place::Place;
 pub use settings::{Engine, Settings};
+pub(crate) use succession::Carry;
+pub use succession::Succession;
 
 use crate::comparison::Comparison;
 use crate::decimal::Decimal;

@@ -127,6 +127,10 @@ impl<'a> Shelf<'a> {
         }
     }
 
+    pub(crate) fn keys(&self) -> impl Iterator<Item = SeriesKey> + '_ {
+        (0..self.keys.len()).map(|at| self.key(at))
+    }
+
     pub(crate) fn contains(&self, key: SeriesKey) -> bool {
         self.find(key).is_ok()
     }

@@ -13,7 +13,7 @@ use crate::codec::Damaged;
 use crate::decide::Decide;
 use crate::event::{Arrival, Message};
 use crate::module::AudienceKey;
-use crate::plan::{Engine, Plan};
+use crate::plan::{Engine, Plan, Succession};
 use crate::profile::Profile;
 use crate::series::Series;
 use crate::time::Time;
@@ -37,6 +37,9 @@ pub struct Input<'a> {
     pub now: Time,
     /// What of history was asked for and read.
     pub history: &'a [(Request, Vec<Arrival>)],
+    /// How users come to this plan from earlier ones. One who was evaluated by another yet has
+    /// everything gathered from her history.
+    pub successions: &'a [Succession],
 }
 
 /// A part of a user's history, both ends included.
@@ -133,6 +136,7 @@ struct Session<'a> {
     plan: &'a Plan,
     decide: &'a mut dyn Decide,
     supplied: &'a [(Request, Vec<Arrival>)],
+    successions: &'a [Succession],
     user: User<'a>,
     known: bool,
     due_before: Option<Time>,
@@ -164,6 +168,7 @@ impl<'a> Session<'a> {
             plan,
             decide,
             supplied: input.history,
+            successions: input.successions,
             due_before: user.due(),
             known: input.state.is_some(),
             user,
@@ -181,8 +186,11 @@ impl<'a> Session<'a> {
     /// Goes on until it is done, or history is needed.
     fn run(&mut self, input: Input<'_>) -> Result<(), Damaged> {
         if self.known && self.user.rules != self.plan.fingerprint {
-            self.adopt(input.now)?;
-        } else {
+            // What was due before was due under whichever rules are in force when it is noticed.
+            let overdue = self.user.due().filter(|due| *due < input.now);
+            self.adopt(overdue.unwrap_or(input.now))?;
+        }
+        if self.needs.is_empty() {
             let before = if input.messages.is_empty() { input.now.next() } else { input.now };
             self.fire(before)?;
         }

@@ -139,6 +139,23 @@ impl<'a> User<'a> {
         self.dropped.clear();
     }
 
+    /// Drops the stored series that are not to be kept.
+    pub(crate) fn keep_series(&mut self, keep: impl Fn(SeriesKey) -> bool) {
+        let gone: Vec<SeriesKey> = self.shelf.keys().filter(|key| !keep(*key)).collect();
+        for key in gone {
+            self.dropped.extend(self.shelf.drop_one(key));
+            self.shelf.take(key);
+        }
+    }
+
+    /// Begins a series anew.
+    pub(crate) fn reset_series(&mut self, key: SeriesKey, empty: Series) {
+        if self.shelf.take(key).is_some() {
+            let opened = Opened { series: empty, moment: Moment::NEVER, changed: true };
+            self.open.insert(key, opened);
+        }
+    }
+
     /// Makes what changed fit its bounds, and drops what is empty.
     pub(crate) fn compact(&mut self, plan: &Plan, now: Time) {
         let keep_empty = plan.settings.keep_empty;

@@ -1,7 +1,7 @@
 //! Rules loaded, and users stepped in memory, for measuring compute alone.
 
 use super::catalogue;
-use crate::group::{Group, StepError, Stepped};
+use crate::group::{Evaluator, Group, StepError, Stepped};
 use crate::guest::{Compiler, GuestEngine, GuestInstances, GuestSettings};
 use crate::ruleset::{RuleFiles, Ruleset, RulesetLoader};
 use crate::store::{MemoryStore, Store, UserKey};
@@ -83,7 +83,8 @@ impl Rig {
         messages: &[Message],
         now: Time,
     ) -> Result<Stepped, StepError> {
-        self.group.step(&self.store, &self.plan, &mut self.instances, key, messages, now)
+        let rules = Evaluator { plan: &self.plan, successions: &[], decide: &mut self.instances };
+        self.group.step(&self.store, rules, key, messages, now)
     }
 
     fn commit(&mut self) -> Result<(), StepError> {

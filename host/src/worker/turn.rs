@@ -3,11 +3,11 @@
 use super::committer::{Committer, Job, answer};
 use super::{Delivery, Order, Shared, Unavailable};
 use crate::clock::Clock;
-use crate::group::{Group, StepError, Stepped};
+use crate::group::{Evaluator, Group, StepError, Stepped};
 use crate::guest::GuestInstances;
 use crate::ruleset::Ruleset;
 use crate::store::{HistoryCursor, UserKey};
-use muster_core::{Message, Plan, Reach, Time, evaluated_by};
+use muster_core::{Message, Plan, Reach, Succession, Time, evaluated_by};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -24,6 +24,11 @@ const RECENT_USERS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// Turns between two rounds of deleting what is past its retention, and rows looked at in each.
 const EXPIRE_EVERY: u64 = 64;
 const EXPIRE_ROWS: usize = 1_024;
+/// Plans of a workspace from which users carry over what they have, when rules change faster than
+/// all users are evaluated anew. From older ones, everything is gathered from history.
+const EARLIER_PLANS: usize = 4;
+/// How long users are evaluated anew in one turn, so that live messages wait no longer for that.
+const REEVALUATE_TIME_MAX: Duration = Duration::from_millis(2);
 
 /// The bounds of turns.
 pub(super) struct TurnSettings {
@@ -37,6 +42,32 @@ pub(super) struct TurnSettings {
 struct WorkspaceRules {
     plan: Arc<Plan>,
     instances: GuestInstances,
+    /// Plans before this one, the latest last, that users may have been evaluated by.
+    earlier: VecDeque<Arc<Plan>>,
+    successions: Vec<Succession>,
+}
+
+impl WorkspaceRules {
+    /// Those rules after others, if there were any.
+    fn after(before: Option<WorkspaceRules>, ruleset: &Ruleset) -> WorkspaceRules {
+        let mut earlier = VecDeque::new();
+        if let Some(before) = before {
+            earlier = before.earlier;
+            earlier.push_back(before.plan);
+        }
+        while earlier.len() > EARLIER_PLANS {
+            earlier.pop_front();
+        }
+        let plan = ruleset.plan.clone();
+        let successions = earlier.iter().filter_map(|earlier| Succession::new(earlier, &plan));
+        let successions = successions.collect();
+        WorkspaceRules { plan, instances: ruleset.instances(), earlier, successions }
+    }
+
+    fn evaluator(&mut self) -> Evaluator<'_> {
+        let (plan, successions) = (&*self.plan, &*self.successions);
+        Evaluator { plan, successions, decide: &mut self.instances }
+    }
 }
 
 /// The worker's thread.
@@ -114,7 +145,7 @@ impl Turns {
 
     fn set_rules(&mut self, workspace: Arc<str>, ruleset: &Ruleset) {
         self.group.remember(&ruleset.plan);
-        let rules = WorkspaceRules { plan: ruleset.plan.clone(), instances: ruleset.instances() };
+        let rules = WorkspaceRules::after(self.rules.remove(&workspace), ruleset);
         self.rules.insert(workspace, rules);
         self.reevaluating = Some(None);
     }
@@ -216,8 +247,13 @@ impl Turns {
     fn reevaluate(&mut self) -> Result<(), StepError> {
         let Some(after) = self.reevaluating.take() else { return Ok(()) };
         let users = self.shared.store.users(after.as_ref(), self.settings.reevaluations_max)?;
-        let Some(last) = users.last().cloned() else { return Ok(()) };
+        let mut last = None;
+        let started = Instant::now();
         for key in users {
+            if started.elapsed() > REEVALUATE_TIME_MAX {
+                break;
+            }
+            last = Some(key.clone());
             let Some(rules) = self.rules.get(&key.workspace) else { continue };
             let record = self.shared.store.user(&key)?;
             let current = Ok(rules.plan.fingerprint());
@@ -225,7 +261,7 @@ impl Turns {
                 self.step(&key, &[], self.stood)?;
             }
         }
-        self.reevaluating = Some(Some(last));
+        self.reevaluating = last.map(Some);
         Ok(())
     }
 
@@ -233,8 +269,7 @@ impl Turns {
         let Some(rules) = self.rules.get_mut(&key.workspace) else { return Ok(()) };
         let started = Instant::now();
         let store = &*self.shared.store;
-        let stepped =
-            self.group.step(store, &rules.plan, &mut rules.instances, key, messages, now)?;
+        let stepped = self.group.step(store, rules.evaluator(), key, messages, now)?;
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let metrics = &self.shared.metrics;
         metrics.cpu_microseconds.with_label_values(&[&key.workspace]).inc_by(micros);

@@ -3,7 +3,7 @@
 use super::{Request, Session, Touched, empty_series};
 use crate::codec::Damaged;
 use crate::event::{Arrival, Event, Message};
-use crate::plan::{ConditionKind, Place};
+use crate::plan::{Carry, ConditionKind, Place, Succession};
 use crate::time::Time;
 use crate::transition::{Cause, Change};
 use crate::user::IdOf;
@@ -28,7 +28,7 @@ impl Session<'_> {
             self.change_profile(message, &mut touched);
             for event in &message.events {
                 if let Some(arrival) = self.accept(event, now) {
-                    self.add(&arrival, &mut touched, now)?;
+                    self.add(&arrival, &|_| true, &mut touched, now)?;
                 }
             }
         }
@@ -56,30 +56,91 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Goes over to the plan's rules: what they ask for is gathered from history anew, and every
-    /// audience is decided.
+    /// Goes over to the plan's rules: series that the plan before kept alike stay, the others are
+    /// gathered from history, and every audience that this may concern is decided.
     pub(super) fn adopt(&mut self, now: Time) -> Result<(), Damaged> {
-        let everything = Extent { first: Time::MIN, last: Time::MAX };
-        let Some(events) = self.events(Request { event: None, extent: everything }) else {
-            return Ok(());
-        };
-        self.user.rules = self.plan.fingerprint;
-        self.user.clear_series();
+        let plan = self.plan;
+        let (from, to) = (self.user.rules, plan.fingerprint);
+        let mut successions = self.successions.iter();
+        let succession = successions.find(|succession| succession.leads(from, to));
+        let Some(events) = self.events_to_fill(succession, now) else { return Ok(()) };
+        self.user.rules = to;
         self.user.scan_due = None;
-        // Everything is decided, and what fails then begins with the shortest wait.
+        let mut touched = Touched::default();
+        match succession {
+            None => {
+                self.user.clear_series();
+                touched.audiences.extend(0..plan.audiences.len());
+            }
+            Some(succession) => {
+                self.carry_over(succession);
+                self.touch_due(&mut touched, now)?;
+                for series in succession.retimed() {
+                    self.touch(&mut touched, series)?;
+                }
+                self.touch_unsettled(&mut touched);
+                touched.audiences.extend(succession.audiences());
+            }
+        }
+        // What failed is decided again, and when that fails begins with the shortest wait.
         self.user.marked.clear();
         self.user.retry = None;
         self.leave_removed(now);
-        if self.plan.settings.engine == crate::plan::Engine::Scan {
+        if plan.settings.engine == crate::plan::Engine::Scan {
             self.scan(now, Cause::Rules);
             return Ok(());
         }
-        let mut touched = Touched::default();
-        touched.audiences.extend(0..self.plan.audiences.len());
+        let fills = |series: usize| {
+            succession.is_none_or(|succession| succession.carry(series) == Carry::Filled)
+        };
         for arrival in &events {
-            self.add(arrival, &mut touched, now)?;
+            self.add(arrival, &fills, &mut touched, now)?;
         }
         self.evaluate(touched, now, Cause::Rules)
+    }
+
+    /// The events that series are filled with; none while they must be read.
+    fn events_to_fill(
+        &mut self,
+        succession: Option<&Succession>,
+        now: Time,
+    ) -> Option<Vec<Arrival>> {
+        let Some(succession) = succession else {
+            let extent = Extent { first: Time::MIN, last: Time::MAX };
+            return self.events(Request { event: None, extent });
+        };
+        let plan = self.plan;
+        let mut requests = Vec::new();
+        for (event, series) in succession.filled() {
+            let horizons = series.iter().map(|series| plan.series[*series].edges.horizon(now));
+            let first = horizons.min().unwrap_or(Time::MIN);
+            requests
+                .push(Request { event: event.clone(), extent: Extent { first, last: Time::MAX } });
+        }
+        // Events of any name hold those of each.
+        if let Some(any) = requests.iter().position(|request| request.event.is_none()) {
+            let first = requests.iter().map(|request| request.extent.first).min();
+            requests = vec![requests.swap_remove(any)];
+            requests[0].extent.first = first.unwrap_or(Time::MIN);
+        }
+        let mut events = Vec::new();
+        for request in requests {
+            events.extend(self.events(request).unwrap_or_default());
+        }
+        if !self.needs.is_empty() {
+            return None;
+        }
+        events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
+        Some(events)
+    }
+
+    /// Drops the series that the plan does not know, and empties those that are filled anew.
+    fn carry_over(&mut self, succession: &Succession) {
+        let plan = self.plan;
+        self.user.keep_series(|key| plan.by_key.contains_key(&key));
+        for series in succession.filled().values().flatten() {
+            self.user.reset_series(plan.series[*series].key, empty_series(plan, *series));
+        }
     }
 
     /// The user leaves the audiences that no module defines any more.
@@ -122,9 +183,17 @@ impl Session<'_> {
         Some(arrival)
     }
 
-    fn add(&mut self, arrival: &Arrival, touched: &mut Touched, now: Time) -> Result<(), Damaged> {
+    /// Adds an event to the series that select it, of those that are meant.
+    fn add(
+        &mut self,
+        arrival: &Arrival,
+        meant: &dyn Fn(usize) -> bool,
+        touched: &mut Touched,
+        now: Time,
+    ) -> Result<(), Damaged> {
         let (plan, event) = (self.plan, &arrival.event);
-        for series in plan.select(event).flat_map(|selector| &selector.series) {
+        let selected = plan.select(event).flat_map(|selector| &selector.series);
+        for series in selected.filter(|series| meant(**series)) {
             let series_plan = &plan.series[*series];
             let value = series_plan.of.as_ref().and_then(|name| event.property(name));
             if (series_plan.of.is_some() && value.is_none())

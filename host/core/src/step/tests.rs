@@ -5,12 +5,13 @@ use super::{Input, Outcome, Step, step};
 use crate::{
     Aggregate, Arrival, Audience, AudienceKey, Comparison, Condition, Decide, DecideError, Engine,
     Event, ExactFrom, Feature, Message, Module, Plan, Question, Request, Selector, Settings, Span,
-    Test, Time, Transition, Value, Window,
+    Succession, Test, Time, Transition, Value, Window,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
 
 mod retry;
+mod succession;
 
 /// A module whose audience of index `n` is its condition of index `n`.
 #[derive(Default)]
@@ -32,6 +33,7 @@ impl Decide for Mirror {
 /// One user, her stored blobs, and all of her history.
 struct Rig {
     plan: Plan,
+    successions: Vec<Succession>,
     mirror: Mirror,
     state: Option<Vec<u8>>,
     profile: Option<Vec<u8>>,
@@ -49,10 +51,10 @@ impl Rig {
     }
 
     fn with(settings: Settings, conditions: &[Condition]) -> Rig {
-        let audiences = (0u32..).zip(conditions).map(|(at, _)| Audience {
+        let audiences = (0u32..).zip(conditions).map(|(at, condition)| Audience {
             id: format!("a{at:02}").into(),
             name: "".into(),
-            version: "1".into(),
+            version: format!("{condition:?}").into(),
             conditions: vec![at],
             values: vec![],
             requires: vec![],
@@ -66,6 +68,7 @@ impl Rig {
         };
         Rig {
             plan: Plan::new(settings, &[module], [], &mut Mirror::default()).unwrap(),
+            successions: Vec::new(),
             mirror: Mirror::default(),
             state: None,
             profile: None,
@@ -77,6 +80,13 @@ impl Rig {
         }
     }
 
+    /// Goes over to the rules of another, carrying over what can be.
+    fn follow(&mut self, rules: Rig, now: Time) {
+        self.successions = Succession::new(&self.plan, &rules.plan).into_iter().collect();
+        self.plan = rules.plan;
+        self.step(&[], now);
+    }
+
     fn step(&mut self, messages: &[Message], now: Time) {
         let mut supplied: Vec<(Request, Vec<Arrival>)> = Vec::new();
         let done: Step = loop {
@@ -86,6 +96,7 @@ impl Rig {
                 messages,
                 now,
                 history: &supplied,
+                successions: &self.successions,
             };
             match step(&self.plan, input, &mut self.mirror).unwrap() {
                 Outcome::Done(step) => break *step,
@@ -182,6 +193,15 @@ fn event(time: i64, buy: bool, value: Option<i64>) -> Arc<Event> {
     })
 }
 
+/// A message at that clock, of events that are so late.
+fn arrivals(clock: i64, events: Vec<(i64, bool, Option<i64>)>) -> Message {
+    let events = events.into_iter().enumerate().map(|(at, (late, buy, value))| {
+        let late = if at == 0 && late > 20 { 0 } else { late };
+        event(clock - late, buy, value)
+    });
+    Message { events: events.collect(), ..Message::default() }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -199,11 +219,7 @@ proptest! {
         let mut clock = 0;
         for (pause, events) in messages {
             let base = clock + pause;
-            let events: Vec<_> = events.into_iter().enumerate().map(|(at, (late, buy, value))| {
-                let late = if at == 0 && late > 20 { 0 } else { late };
-                event(base - late, buy, value)
-            }).collect();
-            let message = Message { events, ..Message::default() };
+            let message = arrivals(base, events);
             // Some events are ahead of the clock, and come into view by themselves.
             clock = base;
             let now = Time::from_milliseconds(clock).unwrap();
