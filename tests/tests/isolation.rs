@@ -143,7 +143,7 @@ fn a_compiler_ends_with_the_service() {
     let mut child = None;
     until("the compiler of the bomb", || {
         let mut children = children(process.id()).into_iter();
-        child = children.find(|id| command(id).contains("compile-guest\0--seconds\0600\0"));
+        child = children.find(|id| command(id).contains("compile-guest\x00--seconds\x00600\x00"));
         child.is_some()
     });
     process.kill().unwrap();
