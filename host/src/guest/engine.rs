@@ -6,6 +6,7 @@ use crate::guest::module::{self, Candidate, Loaded, LoadedModule};
 use crate::guest::settings::{GuestSettings, ModuleLimits, STACK_BYTES_LIMIT};
 use crate::guest::ticker::Ticker;
 use muster_rules::{SectionError, manifest, read_source_map};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -43,9 +44,8 @@ impl GuestEngine {
     pub fn new(settings: GuestSettings) -> Result<GuestEngine, GuestError> {
         let mut engines = BTreeMap::new();
         for limits in settings.all_limits() {
-            let stack = limits.stack_bytes_max;
-            if !engines.contains_key(&stack) {
-                engines.insert(stack, Ticking::start(stack)?);
+            if let Entry::Vacant(vacant) = engines.entry(limits.stack_bytes_max) {
+                vacant.insert(Ticking::start(limits.stack_bytes_max)?);
             }
         }
         let any = &engines[&settings.limits.stack_bytes_max].engine;
