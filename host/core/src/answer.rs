@@ -42,6 +42,9 @@ impl Quantity {
     }
 
     pub(crate) fn compare(self, operand: Decimal) -> Ordering {
+        if self.over == 1 {
+            return self.billionths.cmp(&operand.billionths());
+        }
         self.billionths.cmp(&(operand.billionths() * self.over))
     }
 

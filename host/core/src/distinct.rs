@@ -3,7 +3,7 @@
 use crate::answer::{Answer, Quantity};
 use crate::codec::{Damaged, Reader, put_signed, put_unsigned};
 use crate::interval::Edges;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::value::Value;
 use crate::window::Extent;
 
@@ -110,6 +110,35 @@ impl DistinctValues {
         seen.chain(self.forgotten_last)
     }
 
+    /// The latest instant that is kept.
+    pub(crate) fn newest(&self) -> Option<Time> {
+        self.instants().max()
+    }
+
+    /// The earliest instant after `now` at which the answer over the last `within` is other than
+    /// `same` accepts, when nothing is later than `now`: each value goes with its last event.
+    pub(crate) fn fading_change(
+        &self,
+        within: Span,
+        now: Time,
+        same: &dyn Fn(&Answer) -> bool,
+    ) -> Option<Time> {
+        let mut lasts: Vec<Time> = self.kept.iter().map(|seen| seen.last).collect();
+        lasts.sort_unstable();
+        let mut instants: Vec<Time> = lasts.iter().copied().chain(self.forgotten_last).collect();
+        instants.sort_unstable();
+        instants.dedup();
+        let leaving = instants.into_iter().filter(|last| *last + within > now);
+        let differs = |left: &Time| {
+            let sure = (lasts.len() - lasts.partition_point(|last| last <= left)) as u64;
+            let is_possible = self.forgotten_last.is_some_and(|last| last > *left);
+            let most = sure + if is_possible { self.forgotten } else { 0 };
+            let (low, high) = (Quantity::count(sure), Quantity::count(most));
+            !same(&Answer::Number { low, high, nothing: false })
+        };
+        leaving.into_iter().find(differs).map(|left| left + within)
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>, base: i64) {
         put_unsigned(out, self.kept.len() as u64);
         for seen in &self.kept {
@@ -141,5 +170,44 @@ impl DistinctValues {
         let forgotten = reader.unsigned()?;
         let forgotten_last = if forgotten > 0 { Some(reader.time_after(base)?) } else { None };
         Ok(DistinctValues { kept, forgotten, forgotten_last })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "instants of a test are instants")]
+
+    use super::*;
+    use crate::interval::Edges;
+    use crate::window::Window;
+
+    fn time(milliseconds: i64) -> Time {
+        Time::from_milliseconds(milliseconds).unwrap()
+    }
+
+    /// The first instant at which the answer is another, by looking at every one.
+    fn next_by_looking(values: &DistinctValues, window: &Window, now: i64) -> Option<Time> {
+        let answer = |at: i64| values.answer(window.extent(time(at)));
+        (now + 1..now + 100).find(|at| answer(*at) != answer(now)).map(time)
+    }
+
+    #[test]
+    fn values_fade_when_their_last_event_does() {
+        let within = Span::from_milliseconds(40).unwrap();
+        let window = Window { within: Some(within), ..Window::LIFETIME };
+        for room in [3, 5, 100] {
+            let mut values = DistinctValues::default();
+            for now in 0..120 {
+                let value = Value::Number((now * now % 7).into());
+                if now % 3 == 0 {
+                    values.insert(time(now), Identity::of(&value));
+                }
+                values.compact(&Edges::new(vec![window]), room, time(now));
+                let answer = values.answer(window.extent(time(now)));
+                let same = |other: &Answer| *other == answer;
+                let next = values.fading_change(within, time(now), &same);
+                assert_eq!(next, next_by_looking(&values, &window, now), "at {now}, room {room}");
+            }
+        }
     }
 }

@@ -55,11 +55,18 @@ pub(crate) struct Shelf<'a> {
     stored_moments: &'a [[u8; MOMENT_BYTES]],
     /// The moments, of which those of series that were taken are never.
     moments: Vec<Moment>,
-    /// The earliest moment at which a condition may change.
-    next_due: Moment,
     /// The earliest at which a series becomes empty, or one that was taken would have.
     next_empty: Moment,
+    hints: Hints,
 }
+
+/// Which keys may be there: most of those that are asked for are not, and are told by one bit. Keys
+/// are hashes, so their lowest bits do.
+#[derive(Clone, Copy, Debug)]
+struct Hints([u64; HINT_WORDS]);
+
+/// Words of hints: a bit each for ten times the series of a usual user.
+const HINT_WORDS: usize = 16;
 
 /// A change of the shelf at a position: the series there goes, or one comes before it, or both.
 #[derive(Clone, Debug)]
@@ -85,9 +92,34 @@ impl Default for Shelf<'_> {
             bodies: &[],
             stored_moments: &[],
             moments: Vec::new(),
-            next_due: Moment::NEVER,
             next_empty: Moment::NEVER,
+            hints: Hints([0; HINT_WORDS]),
         }
+    }
+}
+
+impl Hints {
+    fn of(keys: &[[u8; KEY_BYTES]]) -> Hints {
+        // Of so many keys hardly a bit would stay unset.
+        if keys.len() > HINT_WORDS * u64::BITS as usize {
+            return Hints([u64::MAX; HINT_WORDS]);
+        }
+        let mut hints = Hints([0; HINT_WORDS]);
+        for key in keys {
+            let (word, bit) = Hints::place(u64::from_le_bytes(*key));
+            hints.0[word] |= bit;
+        }
+        hints
+    }
+
+    fn place(key: u64) -> (usize, u64) {
+        let at = key as usize % (HINT_WORDS * u64::BITS as usize);
+        (at / u64::BITS as usize, 1 << (at % u64::BITS as usize))
+    }
+
+    fn may_hold(&self, key: SeriesKey) -> bool {
+        let (word, bit) = Hints::place(key.0);
+        self.0[word] & bit != 0
     }
 }
 
@@ -99,32 +131,24 @@ impl<'a> Shelf<'a> {
         let (ends, bodies) = (columns(&mut reader, length)?, reader.rest());
         let moments: Vec<Moment> =
             stored_moments.iter().map(|moment| Moment(i64::from_le_bytes(*moment))).collect();
-        let mut shelf = Shelf { keys, ends, bodies, stored_moments, moments, ..Shelf::default() };
-        shelf.find_next();
+        let is_last = |moment: &&Moment| moment.0 & 1 == 1;
+        let next_empty = moments.iter().filter(is_last).min().copied().unwrap_or(Moment::NEVER);
+        let hints = Hints::of(keys);
+        let shelf = Shelf { keys, ends, bodies, stored_moments, moments, next_empty, hints };
         let is_sorted = shelf.ends.is_sorted_by_key(|end| u32::from_le_bytes(*end));
         if is_sorted && shelf.end(length) == bodies.len() { Ok(shelf) } else { Err(Damaged) }
     }
 
     /// The earliest instant at which a condition may change.
     pub(crate) fn due(&self) -> Option<Time> {
-        self.next_due.due()
+        let due = self.moments.iter().filter(|moment| moment.0 & 1 == 0);
+        due.min()?.due()
     }
 
     /// The series of which a condition may change by `now`.
     pub(crate) fn keys_due(&self, now: Time) -> impl Iterator<Item = SeriesKey> + '_ {
-        let moments = if self.next_due.is_due(now) { self.moments.as_slice() } else { &[] };
-        let due = moments.iter().enumerate().filter(move |(_, moment)| moment.is_due(now));
+        let due = self.moments.iter().enumerate().filter(move |(_, moment)| moment.is_due(now));
         due.map(|(at, _)| self.key(at))
-    }
-
-    fn find_next(&mut self) {
-        (self.next_due, self.next_empty) = (Moment::NEVER, Moment::NEVER);
-        for moment in &self.moments {
-            let (due, empty) =
-                if moment.0 & 1 == 0 { (*moment, Moment::NEVER) } else { (Moment::NEVER, *moment) };
-            self.next_due = self.next_due.min(due);
-            self.next_empty = self.next_empty.min(empty);
-        }
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = SeriesKey> + '_ {
@@ -132,16 +156,16 @@ impl<'a> Shelf<'a> {
     }
 
     pub(crate) fn contains(&self, key: SeriesKey) -> bool {
-        self.find(key).is_ok()
+        self.hints.may_hold(key) && self.find(key).is_ok()
     }
 
     /// The moment and the body of a series, which is the taker's from now on.
     pub(crate) fn take(&mut self, key: SeriesKey) -> Option<(Moment, &'a [u8])> {
+        if !self.hints.may_hold(key) {
+            return None;
+        }
         let at = self.find(key).ok()?;
         let moment = std::mem::replace(&mut self.moments[at], Moment::NEVER);
-        if moment == self.next_due {
-            self.find_next();
-        }
         Some((moment, &self.bodies[self.end(at)..self.end(at + 1)]))
     }
 

@@ -292,8 +292,8 @@ impl<'a> Session<'a> {
 /// What a batch or a timer touched, by what it was worth before.
 #[derive(Default)]
 struct Touched {
-    /// The places of the features of each touched series, before.
-    series: BTreeMap<usize, Vec<crate::plan::Place>>,
+    /// The places of the features of each touched series, before; none when there was no series.
+    series: BTreeMap<usize, Option<Vec<crate::plan::Place>>>,
     /// Conditions on attributes that may have changed.
     conditions: BTreeSet<usize>,
     /// Audiences to decide whatever their conditions.

@@ -87,7 +87,7 @@ impl<'a> User<'a> {
 
     /// Whether there is anything of the series.
     pub(crate) fn has_series(&self, key: SeriesKey) -> bool {
-        self.open.contains_key(&key) || self.shelf.contains(key)
+        self.shelf.contains(key) || self.open.contains_key(&key)
     }
 
     /// The series, or none when it is empty.
@@ -101,12 +101,15 @@ impl<'a> User<'a> {
         key: SeriesKey,
         empty: impl FnOnce() -> Series,
     ) -> Result<&mut Series, Damaged> {
-        self.opened(key)?;
-        let opened = self.open.entry(key).or_insert_with(|| Opened {
-            series: empty(),
-            moment: Moment::NEVER,
-            changed: true,
-        });
+        let opened = match self.open.entry(key) {
+            Entry::Occupied(opened) => opened.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(match self.shelf.take(key) {
+                Some((moment, bytes)) => {
+                    Opened { series: Series::decode(bytes)?, moment, changed: true }
+                }
+                None => Opened { series: empty(), moment: Moment::NEVER, changed: true },
+            }),
+        };
         opened.changed = true;
         Ok(&mut opened.series)
     }

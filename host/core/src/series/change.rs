@@ -29,6 +29,9 @@ impl Series {
             Series::Numbers(intervals) if can_only_fade(intervals, window, now) => {
                 fading_change(intervals, aggregate, window.within?, now, same)
             }
+            Series::Distinct(values) if is_rolling(window) && values.newest() <= Some(now) => {
+                values.fading_change(window.within?, now, same)
+            }
             _ => self.change_at_edges(aggregate, window, now, same),
         }
     }
@@ -81,10 +84,12 @@ impl Series {
 
 /// Whether from now on the window can lose events and not gain any.
 fn can_only_fade<T>(intervals: &Intervals<T>, window: &Window, now: Time) -> bool {
-    intervals.0.last().is_none_or(|newest| newest.last <= now)
-        && window.older_than.is_none()
-        && window.from.is_none()
-        && window.to.is_none()
+    intervals.0.last().is_none_or(|newest| newest.last <= now) && is_rolling(window)
+}
+
+/// Whether the window loses events and gains those alone that come.
+fn is_rolling(window: &Window) -> bool {
+    window.older_than.is_none() && window.from.is_none() && window.to.is_none()
 }
 
 /// [`Series::next_change`] for a window that can only lose events: from the newest backwards each

@@ -215,12 +215,10 @@ impl Session<'_> {
         }
         let (plan, before) = (self.plan, self.user.evaluated_at);
         let features = plan.series[series].features.iter().map(|feature| &plan.features[*feature]);
-        let places: Vec<Place> = match self.user.series(plan.series[series].key)? {
-            Some(stored) => {
-                features.map(|feature| feature.place(&feature.answer(stored, before))).collect()
-            }
-            None => features.map(|feature| feature.place_of_nothing.clone()).collect(),
-        };
+        let stored = self.user.series(plan.series[series].key)?;
+        let places: Option<Vec<Place>> = stored.map(|stored| {
+            features.map(|feature| feature.place(&feature.answer(stored, before))).collect()
+        });
         touched.series.insert(series, places);
         Ok(())
     }

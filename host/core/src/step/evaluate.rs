@@ -81,8 +81,9 @@ impl Session<'_> {
                     &empty
                 }
             };
-            for (feature, before) in plan.series[*series].features.iter().zip(before) {
+            for (index, feature) in plan.series[*series].features.iter().enumerate() {
                 let feature = &plan.features[*feature];
+                let before = before.as_ref().map_or(&feature.place_of_nothing, |all| &all[index]);
                 let now = feature.answer(stored, at);
                 feature.changed(before, &now, &plan.conditions, &mut conditions);
                 if !feature.readers.is_empty() {
