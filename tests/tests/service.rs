@@ -282,14 +282,36 @@ fn an_audience_tells_from_when_on_it_is_exact() {
 
 #[test]
 fn a_full_queue_answers_429_and_takes_nothing() {
-    let service = Running::start("[ingest]\nqueue_messages_max = 1\n");
-    let answer =
-        service.post(&json!([message("ann", "purchase", 1), message("bob", "purchase", 2)]));
+    let service = Running::start("[ingest]\nqueue_messages_max = 1\nbatch_wait = \"2s\"\n");
+    let address = service.address;
+    let waiting = std::thread::spawn(move || http::post(address, &message("ann", "purchase", 1)));
+    until("the message in the queue", || service.metric("muster_queue_messages") == 1.0);
+    let answer = service.post(&message("bob", "purchase", 2));
     assert_eq!(answer.status, 429, "{}", answer.body);
     assert!(answer.head.contains("retry-after: 1"), "{}", answer.head);
-    assert!(service.members("buyers").is_empty());
-    assert_eq!(service.post(&message("ann", "purchase", 1)).status, 200);
+    assert_eq!(waiting.join().unwrap().status, 200);
     assert_eq!(service.members("buyers"), ["ann"]);
+    assert_eq!(service.post(&message("bob", "purchase", 2)).status, 200);
+    assert_eq!(service.members("buyers"), ["ann", "bob"]);
+    service.stop();
+}
+
+#[test]
+fn an_array_may_be_longer_than_the_queue_and_is_one_whatever_it_is_called() {
+    let service = Running::start("[ingest]\nqueue_messages_max = 2\n");
+    let users = ["ann", "bob", "cat", "dan", "eve"];
+    let messages: Vec<Value> = users.iter().map(|user| message(user, "purchase", 1)).collect();
+    let text = serde_json::to_string_pretty(&messages).unwrap();
+    for kind in ["", "content-type: application/x-www-form-urlencoded\r\n"] {
+        let answer = service.request("POST", "/v1/messages", kind, &text);
+        assert_eq!(
+            (answer.status, &answer.json()["accepted"]),
+            (200, &json!(5)),
+            "{}",
+            answer.body
+        );
+    }
+    assert_eq!(service.members("buyers"), users);
     service.stop();
 }
 

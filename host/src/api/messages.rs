@@ -8,7 +8,7 @@ use crate::decode::{MESSAGE_BYTES_MAX, Refusal, decode};
 use crate::store::UserKey;
 use crate::worker::{Delivery, Unavailable};
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Messages that are queued together; a longer stream is taken piece by piece.
+/// Messages that are queued together; more are taken piece by piece.
 const PIECE_MESSAGES_MAX: usize = 1_000;
-/// How long a stream that has begun waits for room, before it is told to go on later.
+/// How long a request that has begun waits for room, before it is told to go on later.
 const STREAM_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks.
 const STREAM_RETRY: Duration = Duration::from_millis(10);
@@ -77,11 +77,7 @@ pub(super) async fn post(
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_document = kind.is_some_and(|kind| kind.starts_with("application/json"));
     let mut piece = Piece::new(&service);
-    if is_document {
-        piece.document(body, service.config.http.body_bytes_max).await?;
-    } else {
-        piece.stream(body).await?;
-    }
+    piece.body(body, is_document).await?;
     piece.queue().await?;
     let answer = piece.answer;
     let status = match (answer.accepted, answer.refused_count) {
@@ -111,35 +107,63 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// One JSON object, or an array of them.
-    async fn document(&mut self, body: Body, bytes_max: usize) -> Result<(), Failure> {
-        let bytes = axum::body::to_bytes(body, bytes_max).await.map_err(|error| {
-            Failure::bad_request(&format!(
-                "cannot read the body: {error}; send at most {bytes_max} bytes, or a stream of lines"
-            ))
-        })?;
-        if !bytes.trim_ascii_start().starts_with(b"[") {
-            self.item(&bytes);
-            return Ok(());
+    /// A document, or a stream of lines. No line begins with a bracket: what does is a document,
+    /// whatever it is called.
+    async fn body(&mut self, mut body: Body, is_document: bool) -> Result<(), Failure> {
+        let begin = self.next(&mut body).await?.unwrap_or_default();
+        if is_document || begin.trim_ascii_start().starts_with(b"[") {
+            self.document(begin, body).await
+        } else {
+            self.stream(begin, body).await
         }
-        let items: Vec<&RawValue> = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::bad_request(&format!("the body is not a JSON array: {error}"))
-        })?;
-        for item in items {
-            self.item(item.get().as_bytes());
-        }
-        Ok(())
     }
 
-    /// JSON objects, one a line, however many.
-    async fn stream(&mut self, mut body: Body) -> Result<(), Failure> {
-        let mut rest: Vec<u8> = Vec::new();
+    /// The next bytes of a body; none at its end.
+    async fn next(&self, body: &mut Body) -> Result<Option<Bytes>, Failure> {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
                 Failure::bad_request(&format!("the body ended early: {error}"))
                     .with("accepted", self.answer.accepted.into())
             })?;
-            let Ok(data) = frame.into_data() else { continue };
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One JSON object, or an array of them.
+    async fn document(&mut self, begin: Bytes, mut body: Body) -> Result<(), Failure> {
+        let bytes_max = self.service.config.http.body_bytes_max;
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut next = Some(begin);
+        while let Some(more) = next {
+            if bytes.len() + more.len() > bytes_max {
+                let reason = format!(
+                    "the body is too long: send at most {bytes_max} bytes, or a stream of lines"
+                );
+                return Err(Failure::bad_request(&reason));
+            }
+            bytes.extend_from_slice(&more);
+            next = self.next(&mut body).await?;
+        }
+        if !bytes.trim_ascii_start().starts_with(b"[") {
+            return self.item(&bytes).await;
+        }
+        let items: Vec<&RawValue> = serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::bad_request(&format!("the body is not a JSON array: {error}"))
+        })?;
+        for item in items {
+            self.item(item.get().as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// JSON objects, one a line, however many.
+    async fn stream(&mut self, begin: Bytes, mut body: Body) -> Result<(), Failure> {
+        let mut rest: Vec<u8> = Vec::new();
+        let mut next = Some(begin);
+        while let Some(data) = next {
             let mut data: &[u8] = &data;
             while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
                 // Of a line beyond all bounds only so much is kept as shows that it is.
@@ -151,22 +175,29 @@ impl<'a> Piece<'a> {
             if rest.len() <= MESSAGE_BYTES_MAX {
                 rest.extend_from_slice(data);
             }
+            next = self.next(&mut body).await?;
         }
         self.line(&rest).await
     }
 
     async fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
-        if line.trim_ascii().is_empty() {
-            return Ok(());
+        match line.trim_ascii().is_empty() {
+            true => Ok(()),
+            false => self.item(line).await,
         }
-        self.item(line);
-        if self.messages.len() + self.dead_letters.len() >= PIECE_MESSAGES_MAX {
-            self.queue().await?;
-        }
-        Ok(())
     }
 
-    fn item(&mut self, json: &[u8]) {
+    /// Takes an item, and queues those that were gathered when they fill a piece.
+    async fn item(&mut self, json: &[u8]) -> Result<(), Failure> {
+        self.take(json);
+        let piece_max = PIECE_MESSAGES_MAX.min(self.service.config.ingest.queue_messages_max);
+        match self.messages.len() + self.dead_letters.len() >= piece_max {
+            true => self.queue().await,
+            false => Ok(()),
+        }
+    }
+
+    fn take(&mut self, json: &[u8]) {
         match decode(json, self.latest) {
             Err(refusal) => self.refuse(json, refusal),
             Ok(decoded) if !self.service.has_workspace(&decoded.workspace) => {
