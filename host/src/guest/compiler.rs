@@ -30,6 +30,8 @@ pub const EXIT_MALFORMED: i32 = 3;
 const WALL_FACTOR: u32 = 8;
 /// What the child may say of its failure in bytes.
 const COMPLAINT_BYTES_MAX: u64 = 4_096;
+/// Has the allocator of `muster` set no address space aside beforehand, which would use up the limit.
+const ALLOCATE_AS_NEEDED: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "0");
 /// What an allocator says that gets no more.
 const OUT_OF_MEMORY: [&str; 2] = ["memory allocation of", "Cannot allocate memory"];
 
@@ -157,6 +159,7 @@ fn run(executable: &Path, component: &[u8], limits: &ModuleLimits) -> io::Result
     let mut child = Command::new(executable)
         .args([COMPILE_COMMAND, "--seconds", &seconds.to_string()])
         .args(["--memory-bytes", &limits.compile_memory_bytes_max.to_string()])
+        .envs([ALLOCATE_AS_NEEDED])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
