@@ -12,11 +12,13 @@ use crate::ruleset::Ruleset;
 use crate::store::{Store, StoreError};
 use crate::worker::Worker;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use failure::Failure;
+use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
@@ -86,8 +88,27 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .fallback(|| async { Failure::not_found("no such path: see the README for all of them") })
+        .method_not_allowed_fallback(|| async { Failure::wrong_method() })
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .with_state(service)
+}
+
+/// What follows the question mark of a request, refused as everything else is.
+struct Parameters<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Parameters(parameters)),
+            Err(error) => {
+                let reason = error.body_text();
+                let reason = reason.split_once(": ").map_or(reason.as_str(), |(_, reason)| reason);
+                Err(Failure::bad_request(&format!("a parameter is wrong: {reason}")))
+            }
+        }
+    }
 }
 
 /// A page of a list.
@@ -123,7 +144,7 @@ fn check_user(user: Option<&str>) -> Result<Option<&str>, Failure> {
 /// What was refused, the oldest first.
 async fn dead_letters(
     State(service): Shared,
-    Query(page): Query<Page>,
+    Parameters(page): Parameters<Page>,
 ) -> Result<Response, Failure> {
     let after = match &page.after {
         Some(after) => after.parse().map_err(|_| {

@@ -164,6 +164,29 @@ fn a_malformed_line_costs_that_line_only() {
 }
 
 #[test]
+fn wrong_requests_are_told_in_json_what_is_wrong() {
+    let service = Running::start("");
+    let wrong = [
+        ("GET", "/v1/workspaces/shop/transitions?limit=few", 400, "a parameter is wrong: limit:"),
+        (
+            "GET",
+            "/v1/dead-letters?afer=1",
+            400,
+            "unknown field `afer`, expected `after` or `limit`",
+        ),
+        ("DELETE", "/v1/messages", 405, "this path takes another method"),
+        ("GET", "/v1/nothing", 404, "no such path"),
+        ("GET", "/v1/workspaces/other/audiences", 404, "no rules for workspace `other`"),
+    ];
+    for (method, path, status, reason) in wrong {
+        let answer = service.request(method, path, "", "");
+        let told = answer.json()["error"].as_str().unwrap().to_string();
+        assert!(answer.status == status && told.contains(reason), "{} {told}", answer.status);
+    }
+    service.stop();
+}
+
+#[test]
 fn users_members_and_transitions_are_read_back() {
     let service = Running::start("");
     for (at, user) in ["ann", "bob", "cat"].into_iter().enumerate() {

@@ -1,12 +1,12 @@
 //! Audiences, their members, and all memberships at once.
 
 use super::failure::Failure;
-use super::{PAGE_MAX, Page, Service, Shared, check_user, lines};
+use super::{PAGE_MAX, Page, Parameters, Service, Shared, check_user, lines};
 use crate::decode::format_time;
 use crate::store::{Store, UserKey};
 use crate::transitions::membership_line;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use muster_core::{AudienceKey, ExactFrom, Time};
@@ -76,7 +76,7 @@ pub(super) async fn list(
 pub(super) async fn members(
     State(service): Shared,
     Path((workspace, audience)): Path<(String, String)>,
-    Query(page): Query<Page>,
+    Parameters(page): Parameters<Page>,
 ) -> Result<Json<Members>, Failure> {
     let ruleset = service.ruleset(&workspace)?;
     let key = AudienceKey::of(&audience);
@@ -100,7 +100,7 @@ pub(super) async fn members(
 pub(super) async fn snapshot(
     State(service): Shared,
     Path(workspace): Path<String>,
-    Query(page): Query<Page>,
+    Parameters(page): Parameters<Page>,
 ) -> Result<Response, Failure> {
     let ruleset = service.ruleset(&workspace)?;
     let of_workspace = workspace.clone();

@@ -31,6 +31,11 @@ impl Failure {
         Failure::new(StatusCode::NOT_FOUND, reason)
     }
 
+    pub(super) fn wrong_method() -> Failure {
+        let reason = "this path takes another method: see the README for all of them";
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, reason)
+    }
+
     pub(super) fn gone(reason: &str) -> Failure {
         Failure::new(StatusCode::GONE, reason)
     }

@@ -1,9 +1,9 @@
 //! `GET …/transitions`: from a cursor, as lines or as server-sent events.
 
 use super::failure::Failure;
-use super::{PAGE_DEFAULT, PAGE_MAX, Service, Shared};
+use super::{PAGE_DEFAULT, PAGE_MAX, Parameters, Service, Shared};
 use crate::store::StoreError;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -31,7 +31,7 @@ pub(super) struct From {
 pub(super) async fn read(
     State(service): Shared,
     Path(workspace): Path<String>,
-    Query(from): Query<From>,
+    Parameters(from): Parameters<From>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     service.ruleset(&workspace)?;

@@ -24,6 +24,9 @@ pub(super) struct Args {
     print_config: bool,
 }
 
+/// What is logged unless it is set: of the tables, what calls for somebody.
+const LOGGED: &str = "info,fjall=warn,lsm_tree=warn";
+
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     let Some(path) = args.config.as_ref().filter(|_| !args.print_config) else {
         use std::io::Write;
@@ -42,7 +45,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
 
 /// Logs to standard error: text for people, JSON for programs.
 pub(super) fn start_log(format: Format) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         Format::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -147,7 +147,9 @@ impl Ended {
         match self.status.code() {
             Some(EXIT_MALFORMED) => Err(GuestError::Malformed { reason: complaint }),
             _ => {
-                let reason = format!("{}; {complaint}", self.status);
+                let told =
+                    if complaint.is_empty() { String::new() } else { format!(", {complaint}") };
+                let reason = format!("{}{told}", self.status);
                 Err(GuestError::CompilerFailed { module, reason })
             }
         }
