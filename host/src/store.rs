@@ -211,6 +211,19 @@ pub enum StoreError {
         /// Commits that were acknowledged.
         marked: u64,
     },
+    /// The mark of the last commit is damaged or gone, and with it the proof that nothing is missing.
+    #[error(
+        "the store in `{}` is damaged: its file `mark` tells of {marked} commits and {commits} are there: restore it from a backup",
+        path.display()
+    )]
+    Unmarked {
+        /// The store's directory.
+        path: PathBuf,
+        /// Commits that are there.
+        commits: u64,
+        /// Commits that the mark tells of.
+        marked: u64,
+    },
     /// Files of the store cannot be read.
     #[error("the store in `{}` cannot be read: {source}: restore it from a backup", path.display())]
     Broken {

@@ -14,7 +14,7 @@ mod tests;
 
 use super::{Commit, HistoryCursor, Store, StoreError, UserKey, UserRecord};
 use directory::{Directory, has_entries};
-use fjall::{Database, Guard, Keyspace};
+use fjall::{Database, Guard, Keyspace, PersistMode};
 use keys::Parts;
 use mark::Mark;
 use muster_core::{Arrival, AudienceKey, Time};
@@ -79,6 +79,16 @@ impl EmbeddedStore {
         if state.commits < marked {
             let path = path.to_path_buf();
             return Err(StoreError::Lost { path, commits: state.commits, marked });
+        }
+        // A commit is written when the one before it is marked: more than one without a mark shows
+        // that the mark is not what was written.
+        if state.commits > marked + 1 {
+            let path = path.to_path_buf();
+            return Err(StoreError::Unmarked { path, commits: state.commits, marked });
+        }
+        if state.commits > marked {
+            database.persist(PersistMode::SyncAll).map_err(not_opened)?;
+            mark.write(state.commits).map_err(unusable)?;
         }
         Ok(EmbeddedStore { database, tables, mark, state: Mutex::new(state), directory })
     }

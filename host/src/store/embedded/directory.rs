@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// The first line of the file that makes a directory a store.
 const MAGIC: &str = "muster store";
-/// The format that this version reads and writes.
-const FORMAT: u32 = 1;
+/// The format that this version reads and writes: raised with any change of what lies in the tables,
+/// the forms of the core included.
+const FORMAT: u32 = 2;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
 

@@ -59,10 +59,10 @@ fn a_directory_that_is_something_else_is_left_alone() {
 fn another_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).unwrap());
-    fs::write(folder.path().join("FORMAT"), "muster store 2\n").unwrap();
+    fs::write(folder.path().join("FORMAT"), "muster store 3\n").unwrap();
     let before = contents(folder.path());
     let refusal = refusal(folder.path());
-    assert!(refusal.contains("has format 2, and this version knows format 1"), "{refusal}");
+    assert!(refusal.contains("has format 3, and this version knows format 2"), "{refusal}");
     assert_eq!(contents(folder.path()), before);
 }
 
@@ -124,6 +124,40 @@ fn a_store_whose_first_start_broke_off_is_made_again() {
     let before = contents(folder.path());
     assert!(refusal(folder.path()).contains("restore it from a backup"));
     assert_eq!(contents(folder.path()), before);
+}
+
+#[test]
+fn a_store_whose_mark_is_damaged_or_gone_is_refused() {
+    let overwrite = |path: &Path| fs::write(path, [7; 9_000]);
+    let remove = |path: &Path| fs::remove_file(path);
+    let ways: [&dyn Fn(&Path) -> std::io::Result<()>; 2] = [&overwrite, &remove];
+    for spoil in ways {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).unwrap();
+        store.commit(commit("ann")).unwrap();
+        store.commit(commit("bob")).unwrap();
+        drop(store);
+        spoil(&folder.path().join("mark")).unwrap();
+        let refusal = refusal(folder.path());
+        assert!(refusal.contains("`mark` tells of 0 commits and 2 are there"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_commit_whose_mark_was_not_written_is_marked_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("mark");
+    drop(open(folder.path()).unwrap());
+    let mut unmarked = Vec::new();
+    for user in ["ann", "bob", "cat"] {
+        let store = open(folder.path()).unwrap();
+        unmarked = fs::read(&mark).unwrap();
+        store.commit(commit(user)).unwrap();
+    }
+    // As after a crash between the commit and its mark.
+    fs::write(&mark, unmarked).unwrap();
+    drop(open(folder.path()).unwrap());
+    assert_eq!(Mark::open(&mark).unwrap().read().unwrap(), 3);
 }
 
 #[test]
