@@ -36,7 +36,7 @@ impl Running {
 
     fn start_in(folder: tempfile::TempDir, settings: &str) -> anyhow::Result<Running> {
         let text = format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"rules\"\n[time]\nclock = \"events\"\n{settings}"
+            "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[workspaces]\nshop = \"rules\"\n[time]\nclock = \"events\"\n{settings}"
         );
         let path = folder.path().join("muster.toml");
         std::fs::write(&path, text)?;
