@@ -2,7 +2,9 @@
 
 mod audiences;
 mod failure;
+mod guard;
 mod messages;
+mod routes;
 mod transitions;
 mod users;
 
@@ -15,9 +17,10 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use failure::Failure;
+pub use routes::{Need, ROUTES, Route};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -73,22 +76,12 @@ impl Service {
 /// All routes.
 pub fn router(service: Arc<Service>) -> Router {
     let body_bytes_max = service.config.http.body_bytes_max;
-    let workspace = Router::new()
-        .route("/users/{user}", get(users::user))
-        .route("/users/{user}/audiences", get(users::audiences))
-        .route("/audiences", get(audiences::list))
-        .route("/audiences/{audience}/members", get(audiences::members))
-        .route("/memberships", get(audiences::snapshot))
-        .route("/transitions", get(transitions::read));
-    Router::new()
-        .route("/v1/messages", post(messages::post))
-        .nest("/v1/workspaces/{workspace}", workspace)
-        .route("/v1/dead-letters", get(dead_letters))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+    let routes = ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
+    routes
         .fallback(|| async { Failure::not_found("no such path: see the README for all of them") })
-        .method_not_allowed_fallback(|| async { Failure::wrong_method() })
+        .layer(middleware::from_fn_with_state(service.clone(), guard::guard))
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .with_state(service)
 }

@@ -14,6 +14,7 @@ mod replay;
 mod schema;
 mod serve;
 mod test;
+mod token;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ enum Command {
     Schema(schema::Args),
     /// Replay messages from files in event time: who entered and left, and who is in.
     Replay(replay::Args),
+    /// Make a token or a key for the service: the secret, and the lines for its settings.
+    Token(token::Args),
     /// Run the service.
     Serve(serve::Args),
     /// Watch a small shop: generated traffic, sample audiences, who enters and leaves.
@@ -117,6 +120,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Inspect(args) => inspect::run(&args, format),
         Command::Schema(args) => schema::run(&args),
         Command::Replay(args) => replay::run(&args, format),
+        Command::Token(args) => token::run(&args, format),
         Command::Serve(args) => serve::run(&args, format),
         Command::Demo(args) => demo::run(&args, format),
         Command::Bench(args) => bench::run(&args, format),

@@ -4,6 +4,7 @@ mod modules;
 
 pub use modules::{LimitSettings, Modules};
 
+use crate::access::AccessSettings;
 use muster_core::{Engine, Settings};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub const DEFAULT: &str = include_str!("muster.toml");
 pub struct Config {
     /// Where the service listens.
     pub http: Http,
+    /// Who may ask for what.
+    pub access: AccessSettings,
     /// The embedded store.
     pub store: StoreSettings,
     /// Folders of rules by workspace.
@@ -197,6 +200,7 @@ impl Config {
                 return Err(format!("workspace `{workspace}`: write 1 to 256 bytes"));
             }
         }
+        self.access.check(self.http.listen)?;
         let bounds = [
             ("ingest.queue_messages_max", self.ingest.queue_messages_max),
             ("ingest.batch_messages_max", self.ingest.batch_messages_max),

@@ -1,4 +1,5 @@
 //! The runtime of Muster: stores, guests, the service and the command line.
+pub mod access;
 pub mod api;
 pub mod bench;
 pub mod build;

@@ -53,6 +53,8 @@ pub struct Metrics {
     pub store_bytes: IntGaugeVec,
     /// Rows deleted as past their retention, by table.
     pub expired: IntCounterVec,
+    /// Requests that were denied, by reason.
+    pub denied: IntCounterVec,
     /// Loads of rules by outcome.
     pub rule_loads: IntCounterVec,
 }
@@ -123,6 +125,7 @@ impl Metrics {
                 "Rows deleted as past their retention",
                 &["table"],
             )?,
+            denied: register.counters("denied_requests", "Requests denied", &["reason"])?,
             rule_loads: register.counters("rule_loads", "Loads of rules", &["outcome"])?,
             registry,
         })

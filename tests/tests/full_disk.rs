@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 const RULES: &str = "audiences:\n  - { id: buyers, where: { event: purchase } }\n";
-const SETTINGS: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"rules\"\n";
+const SETTINGS: &str =
+    "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[workspaces]\nshop = \"rules\"\n";
 /// Kilobytes that each file may have: a write beyond fails, as on a full disk. A journal that is
 /// opened again is only as long as what was committed, and everything else is smaller.
 const FILE_KILOBYTES_MAX: u32 = 256;

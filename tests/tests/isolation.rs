@@ -16,7 +16,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-const SETTINGS: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"shop\"\n\
+const SETTINGS: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[workspaces]\nshop = \"shop\"\n\
                         other = \"other\"\n[time]\nclock = \"events\"\n";
 const RULES: &str = "audiences:\n  - { id: buyers, where: { event: purchase } }\n";
 

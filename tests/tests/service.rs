@@ -39,7 +39,7 @@ impl Running {
 
     fn start_in(folder: tempfile::TempDir, settings: &str) -> anyhow::Result<Running> {
         let text = format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"rules\"\n[modules]\ncompiler = {COMPILER:?}\n[time]\nclock = \"events\"\n{settings}"
+            "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[workspaces]\nshop = \"rules\"\n[modules]\ncompiler = {COMPILER:?}\n[time]\nclock = \"events\"\n{settings}"
         );
         let path = folder.path().join("muster.toml");
         std::fs::write(&path, text)?;
@@ -174,7 +174,7 @@ fn wrong_requests_are_told_in_json_what_is_wrong() {
             400,
             "unknown field `afer`, expected `after` or `limit`",
         ),
-        ("DELETE", "/v1/messages", 405, "this path takes another method"),
+        ("DELETE", "/v1/messages", 405, "DELETE"),
         ("GET", "/v1/nothing", 404, "no such path"),
         ("GET", "/v1/workspaces/other/audiences", 404, "no rules for workspace `other`"),
     ];

@@ -1,5 +1,6 @@
 //! What callers are told when something is wrong: a status, and JSON with one sentence.
 
+use crate::access::Denied;
 use crate::store::StoreError;
 use crate::worker::Unavailable;
 use axum::Json;
@@ -16,11 +17,13 @@ pub(super) struct Failure {
     status: StatusCode,
     body: Value,
     retry: bool,
+    /// Whether a token would help.
+    challenge: bool,
 }
 
 impl Failure {
     fn new(status: StatusCode, reason: &str) -> Failure {
-        Failure { status, body: json!({ "error": reason }), retry: false }
+        Failure { status, body: json!({ "error": reason }), retry: false, challenge: false }
     }
 
     pub(super) fn bad_request(reason: &str) -> Failure {
@@ -31,8 +34,7 @@ impl Failure {
         Failure::new(StatusCode::NOT_FOUND, reason)
     }
 
-    pub(super) fn wrong_method() -> Failure {
-        let reason = "this path takes another method: see the README for all of them";
+    pub(super) fn no_such_method(reason: &str) -> Failure {
         Failure::new(StatusCode::METHOD_NOT_ALLOWED, reason)
     }
 
@@ -67,6 +69,14 @@ impl Failure {
     }
 }
 
+impl From<&Denied> for Failure {
+    fn from(denied: &Denied) -> Failure {
+        let challenge = denied.is_unauthenticated();
+        let status = if challenge { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        Failure { challenge, ..Failure::new(status, &denied.to_string()) }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         Failure::internal(&error.to_string())
@@ -78,6 +88,9 @@ impl IntoResponse for Failure {
         let mut headers = HeaderMap::new();
         if self.retry {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         (self.status, headers, Json(self.body)).into_response()
     }

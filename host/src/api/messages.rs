@@ -2,16 +2,17 @@
 
 use super::failure::Failure;
 use super::{Service, Shared};
+use crate::access::{Caller, Denied};
 use crate::clock::wall_time;
 use crate::config::{ClockKind, milliseconds};
 use crate::decode::{MESSAGE_BYTES_MAX, Refusal, decode};
 use crate::store::UserKey;
 use crate::worker::{Delivery, Unavailable};
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http_body_util::BodyExt;
 use muster_core::{Message, Time};
 use serde::Serialize;
@@ -61,6 +62,7 @@ struct DeadLetter<'a> {
 /// Messages gathered from a request, and not yet queued.
 struct Piece<'a> {
     service: &'a Arc<Service>,
+    caller: &'a Caller,
     latest: Option<Time>,
     messages: Vec<(UserKey, Message)>,
     dead_letters: Vec<Vec<u8>>,
@@ -71,12 +73,13 @@ struct Piece<'a> {
 
 pub(super) async fn post(
     State(service): Shared,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_document = kind.is_some_and(|kind| kind.starts_with("application/json"));
-    let mut piece = Piece::new(&service);
+    let mut piece = Piece::new(&service, &caller);
     piece.body(body, is_document).await?;
     piece.queue().await?;
     let answer = piece.answer;
@@ -88,7 +91,7 @@ pub(super) async fn post(
 }
 
 impl<'a> Piece<'a> {
-    fn new(service: &'a Arc<Service>) -> Piece<'a> {
+    fn new(service: &'a Arc<Service>, caller: &'a Caller) -> Piece<'a> {
         let skew = milliseconds(service.config.ingest.future_skew);
         let latest = match service.config.time.clock {
             ClockKind::Wall => {
@@ -98,6 +101,7 @@ impl<'a> Piece<'a> {
         };
         Piece {
             service,
+            caller,
             latest,
             messages: Vec::new(),
             dead_letters: Vec::new(),
@@ -200,6 +204,16 @@ impl<'a> Piece<'a> {
     fn take(&mut self, json: &[u8]) {
         match decode(json, self.latest) {
             Err(refusal) => self.refuse(json, refusal),
+            // Before asking whether it exists, which is none of the key's business.
+            Ok(decoded) if !self.caller.covers(&decoded.workspace) => {
+                let denied = Denied::Workspace {
+                    name: self.caller.name().to_string(),
+                    workspace: decoded.workspace.to_string(),
+                };
+                self.service.metrics.denied.with_label_values(&[denied.label()]).inc();
+                let (position, reason) = ("workspace".to_string(), denied.to_string());
+                self.refuse(json, Refusal { position, reason });
+            }
             Ok(decoded) if !self.service.has_workspace(&decoded.workspace) => {
                 let workspace = &decoded.workspace;
                 let reason = format!("no rules for `{workspace}`: add it to [workspaces]");

@@ -1,6 +1,7 @@
 //! `muster demo`
 
 use super::{Exit, Format, output, serve};
+use crate::access::Secret;
 use crate::api::Service;
 use crate::clock::wall_time;
 use crate::config::Config;
@@ -47,14 +48,20 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     std::fs::write(folder.0.join("rules").join("audiences.yaml"), AUDIENCES)?;
     let settings = folder.0.join("muster.toml");
     let listen = &args.listen;
+    let secret = Secret::generate()?;
+    let hash = secret.hash();
     std::fs::write(
         &settings,
-        format!("[http]\nlisten = {listen:?}\n[workspaces]\n{WORKSPACE} = \"rules\"\n"),
+        format!(
+            "[http]\nlisten = {listen:?}\n[workspaces]\n{WORKSPACE} = \"rules\"\n\
+             [[access.tokens]]\nname = \"demo\"\nrole = \"operator\"\nworkspaces = [\"*\"]\n\
+             hash = \"{hash}\"\n"
+        ),
     )?;
     let config = Config::read(&settings)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let started = Started::new(config).await?;
-        introduce(&started.address()?.to_string());
+        introduce(&started.address()?.to_string(), secret.text());
         let service = started.service();
         let end = serve::end_signal()?;
         let (ended, stop) = oneshot::channel::<()>();
@@ -75,13 +82,16 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     })
 }
 
-fn introduce(address: &str) {
+fn introduce(address: &str, token: &str) {
     let at = format!("http://{address}/v1/workspaces/{WORKSPACE}");
     output::note(&format!(
         "A shop with generated traffic, its audiences, and who enters and leaves them.\n\
-         \n  curl {at}/audiences\n  curl {at}/audiences/recent-buyers/members\
-         \n  curl {at}/users/hot-0\n  curl -H 'accept: text/event-stream' '{at}/transitions?after=end'\
-         \n  curl http://{address}/metrics\n\nCtrl-C ends it.\n"
+         \n  token='authorization: Bearer {token}'\
+         \n  curl -H \"$token\" {at}/audiences\
+         \n  curl -H \"$token\" {at}/audiences/recent-buyers/members\
+         \n  curl -H \"$token\" {at}/users/hot-0\
+         \n  curl -H \"$token\" -H 'accept: text/event-stream' '{at}/transitions?after=end'\
+         \n  curl -H \"$token\" http://{address}/metrics\n\nCtrl-C ends it.\n"
     ));
 }
 
