@@ -5,12 +5,14 @@ mod failure;
 mod guard;
 mod messages;
 mod routes;
+mod rules;
 mod transitions;
 mod users;
 
 use crate::config::Config;
+use crate::lifecycle::Deployment;
+use crate::manager::{Deployments, Manager, Seat};
 use crate::metrics::Metrics;
-use crate::ruleset::Ruleset;
 use crate::store::{Store, StoreError};
 use crate::worker::Worker;
 use axum::Router;
@@ -22,8 +24,7 @@ use axum::response::{IntoResponse, Response};
 use failure::Failure;
 pub use routes::{Need, ROUTES, Route};
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// Entries of a page when none are asked for, and at the most.
@@ -41,7 +42,9 @@ pub struct Service {
     /// The settings.
     pub config: Config,
     /// The rules in force, by workspace.
-    pub rulesets: RwLock<HashMap<Arc<str>, Ruleset>>,
+    pub deployments: Deployments,
+    /// Who changes them.
+    pub manager: Mutex<Manager>,
     /// True when the service is ending, so that streams end too.
     pub ending: watch::Sender<bool>,
 }
@@ -50,14 +53,29 @@ type Shared = State<Arc<Service>>;
 
 impl Service {
     /// The rules of a workspace.
-    fn ruleset(&self, workspace: &str) -> Result<Ruleset, Failure> {
-        let rulesets = self.rulesets.read().unwrap_or_else(PoisonError::into_inner);
-        rulesets.get(workspace).cloned().ok_or_else(|| Failure::unknown_workspace(workspace))
+    fn deployment(&self, workspace: &str) -> Result<Arc<Deployment>, Failure> {
+        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        deployments.get(workspace).cloned().ok_or_else(|| Failure::unknown_workspace(workspace))
     }
 
     fn has_workspace(&self, workspace: &str) -> bool {
-        let rulesets = self.rulesets.read().unwrap_or_else(PoisonError::into_inner);
-        rulesets.contains_key(workspace)
+        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        deployments.contains_key(workspace)
+    }
+
+    /// The workspaces that have rules in force.
+    pub fn workspaces(&self) -> Vec<Arc<str>> {
+        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        deployments.keys().cloned().collect()
+    }
+
+    /// Does something with a workspace's rules, one after the other. It waits for what is done to be
+    /// durable: not to be called where waiting is not allowed.
+    pub fn manage<T>(&self, workspace: &str, act: impl FnOnce(&mut Manager, &Seat<'_>) -> T) -> T {
+        let seat = Seat { workspace, worker: &self.worker, deployments: &self.deployments };
+        // A change is made in one go, after everything that could panic.
+        let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut manager, &seat)
     }
 
     /// Reads from the store on a thread that may wait.

@@ -11,6 +11,7 @@ mod modules;
 mod new;
 mod output;
 mod replay;
+mod rules;
 mod schema;
 mod serve;
 mod test;
@@ -36,7 +37,7 @@ Exit codes:
   1  something outside failed: a file, a store, a port
   2  the command line is wrong
   3  definitions, rule modules or cases must be mended
-  4  two engines gave different answers";
+  4  two engines gave different answers, or a rollout does not match its share";
 
 /// How results and errors are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,6 +70,30 @@ enum Command {
     Token(token::Args),
     /// Run the service.
     Serve(serve::Args),
+    /// Make rules the candidate of a running service.
+    Deploy(rules::Deploy),
+    /// Evaluate a share of users by the candidate, or the other engine, beside what counts.
+    Shadow(rules::Shadow),
+    /// Let the candidate decide a share of users, or verify that it does.
+    Rollout(rules::Rollout),
+    /// Make the candidate active for everybody.
+    Promote(rules::To),
+    /// Go back: without the candidate, or to the version before.
+    Rollback(rules::To),
+    /// Stop deciding audiences: nobody enters, nobody leaves.
+    Pause(rules::Audiences),
+    /// Decide them again.
+    Resume(rules::Audiences),
+    /// Take an audience out: its members leave.
+    Remove(rules::Audience),
+    /// Say where a workspace's rules stand.
+    Status(rules::To),
+    /// List what was done with a workspace's rules, by whom and when.
+    History(rules::Page),
+    /// Compare the audiences of two versions.
+    Diff(rules::Diff),
+    /// List the differences between what counts and its shadow.
+    Differences(rules::Page),
     /// Watch a small shop: generated traffic, sample audiences, who enters and leaves.
     Demo(demo::Args),
     /// Measure speed and sizes on this machine, each beside what it is compared with.
@@ -93,7 +118,7 @@ pub enum Exit {
     Failed,
     /// Rules must be mended.
     Rules,
-    /// Two engines gave different answers.
+    /// Two engines gave different answers, or a rollout does not match its share.
     Differ,
 }
 
@@ -122,6 +147,18 @@ pub fn run(cli: Cli) -> Exit {
         Command::Replay(args) => replay::run(&args, format),
         Command::Token(args) => token::run(&args, format),
         Command::Serve(args) => serve::run(&args, format),
+        Command::Deploy(args) => rules::deploy(&args, format),
+        Command::Shadow(args) => rules::shadow(&args, format),
+        Command::Rollout(args) => rules::rollout(&args, format),
+        Command::Promote(args) => rules::promote(&args, format),
+        Command::Rollback(args) => rules::rollback(&args, format),
+        Command::Pause(args) => rules::pause(&args, format),
+        Command::Resume(args) => rules::resume(&args, format),
+        Command::Remove(args) => rules::remove(&args, format),
+        Command::Status(args) => rules::status(&args, format),
+        Command::History(args) => rules::history(&args, format),
+        Command::Diff(args) => rules::diff(&args, format),
+        Command::Differences(args) => rules::differences(&args),
         Command::Demo(args) => demo::run(&args, format),
         Command::Bench(args) => bench::run(&args, format),
         Command::CompileGuest(args) => compile_guest::run(&args),

@@ -3,8 +3,13 @@
 //! Until the commit, what the steps changed is here and not in the store: whoever steps a user
 //! looks here first.
 
+mod beside;
+
+pub use beside::{Beside, Compared};
+
 use crate::store::{Commit, Store, StoreError, UserCommit, UserKey, UserRecord};
 use crate::transitions::to_line;
+use beside::Shadow;
 use lru::LruCache;
 use muster_core::codec::Damaged;
 use muster_core::{
@@ -28,17 +33,23 @@ pub struct Group {
     /// Users of earlier groups as they were left, those of the last one among them: its commit may
     /// still be under way.
     recent: LruCache<UserKey, UserRecord>,
+    /// The same of their shadows, of those that were looked for.
+    recent_shadows: LruCache<UserKey, Option<Arc<Shadow>>>,
     /// What the last group taken adds to histories.
     in_flight: HashMap<UserKey, Vec<Arrival>>,
     dead_letters: Vec<Vec<u8>>,
     /// Audiences whose ids are yet to be committed, and those that were.
     audiences: Vec<(AudienceKey, Arc<str>)>,
     remembered: HashSet<AudienceKey>,
+    documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
 }
 
 #[derive(Debug)]
 struct Pending {
     record: UserRecord,
+    is_new: bool,
+    /// Her shadow, once it was set.
+    shadow: Option<Option<Arc<Shadow>>>,
     profile_changed: bool,
     due_before: Option<Time>,
     due: Option<Time>,
@@ -66,6 +77,8 @@ pub struct Stepped {
     pub due_before: Option<Time>,
     /// The same, after the step.
     pub due: Option<Time>,
+    /// Whether memberships changed.
+    pub has_changed_members: bool,
     /// What it took.
     pub report: Report,
 }
@@ -98,6 +111,17 @@ pub enum StepError {
     },
 }
 
+impl StepError {
+    fn damaged(key: &UserKey, source: Damaged) -> StepError {
+        let (workspace, user) = (key.workspace.clone(), key.user.clone());
+        StepError::Damaged { workspace, user, source }
+    }
+
+    fn endless(key: &UserKey) -> StepError {
+        StepError::Endless { workspace: key.workspace.clone(), user: key.user.clone() }
+    }
+}
+
 impl Group {
     /// An empty group that remembers that many users of earlier ones. A group must not outgrow it.
     pub fn new(recent: NonZeroUsize) -> Group {
@@ -105,10 +129,12 @@ impl Group {
             users: HashMap::new(),
             order: Vec::new(),
             recent: LruCache::new(recent),
+            recent_shadows: LruCache::new(recent),
             in_flight: HashMap::new(),
             dead_letters: Vec::new(),
             audiences: Vec::new(),
             remembered: HashSet::new(),
+            documents: Vec::new(),
         }
     }
 
@@ -119,7 +145,8 @@ impl Group {
 
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty() && self.dead_letters.is_empty() && self.audiences.is_empty()
+        let others = self.dead_letters.is_empty() && self.audiences.is_empty();
+        self.order.is_empty() && others && self.documents.is_empty()
     }
 
     /// Keeps the ids of a plan's audiences, to be committed before anybody can be in one, so that
@@ -137,6 +164,11 @@ impl Group {
         self.dead_letters.extend(dead_letters);
     }
 
+    /// Puts documents, or deletes them, with the rest.
+    pub fn put(&mut self, documents: impl IntoIterator<Item = (Arc<str>, Option<Vec<u8>>)>) {
+        self.documents.extend(documents);
+    }
+
     /// Takes a step of a user, and keeps what it changed.
     ///
     /// # Errors
@@ -149,17 +181,32 @@ impl Group {
         messages: &[Message],
         now: Time,
     ) -> Result<Stepped, StepError> {
-        let fetched;
-        let record = match self.users.get(key) {
-            Some(pending) => Some(&pending.record),
-            None => {
-                fetched = match self.recent.peek(key) {
-                    Some(_) => None,
-                    None => store.user(key)?,
-                };
-                self.recent.peek(key).or(fetched.as_ref())
-            }
-        };
+        let record = self.record(store, key)?;
+        let step = self.run(store, rules, key, record.as_ref(), messages, now)?;
+        Ok(self.keep(key, record.map(|record| record.profile), step))
+    }
+
+    /// What is known of a user: by this group, by earlier ones, or by the store.
+    fn record(&self, store: &dyn Store, key: &UserKey) -> Result<Option<UserRecord>, StoreError> {
+        match self.users.get(key) {
+            Some(pending) => Ok(Some(pending.record.clone())),
+            None => match self.recent.peek(key) {
+                Some(record) => Ok(Some(record.clone())),
+                None => store.user(key),
+            },
+        }
+    }
+
+    /// Takes a step from a record, and keeps nothing of it.
+    fn run(
+        &self,
+        store: &dyn Store,
+        rules: Evaluator<'_>,
+        key: &UserKey,
+        record: Option<&UserRecord>,
+        messages: &[Message],
+        now: Time,
+    ) -> Result<Step, StepError> {
         let mut history: Vec<(Request, Vec<Arrival>)> = Vec::new();
         let mut verdicts = Verdicts::default();
         for _ in 0..ROUNDS_MAX {
@@ -172,11 +219,8 @@ impl Group {
                 verdicts: &verdicts,
                 successions: rules.successions,
             };
-            let damaged = |source| {
-                let (workspace, user) = (key.workspace.clone(), key.user.clone());
-                StepError::Damaged { workspace, user, source }
-            };
-            match step(rules.plan, input, rules.decide).map_err(damaged)? {
+            let outcome = step(rules.plan, input, rules.decide);
+            match outcome.map_err(|source| StepError::damaged(key, source))? {
                 Outcome::Needs(requests, told) => {
                     verdicts = told;
                     for request in requests {
@@ -184,13 +228,10 @@ impl Group {
                         history.push((request, events));
                     }
                 }
-                Outcome::Done(step) => {
-                    let profile = record.map(|record| record.profile.clone());
-                    return Ok(self.keep(key, profile.unwrap_or_default(), *step));
-                }
+                Outcome::Done(step) => return Ok(*step),
             }
         }
-        Err(StepError::Endless { workspace: key.workspace.clone(), user: key.user.clone() })
+        Err(StepError::endless(key))
     }
 
     /// A part of a user's history: what is stored, and what is yet to be.
@@ -211,11 +252,14 @@ impl Group {
         Ok(events)
     }
 
-    fn keep(&mut self, key: &UserKey, profile: Arc<Vec<u8>>, step: Step) -> Stepped {
+    /// Keeps what a step changed of a user, whose profile was that if she was known.
+    fn keep(&mut self, key: &UserKey, profile: Option<Arc<Vec<u8>>>, step: Step) -> Stepped {
         let pending = self.users.entry(key.clone()).or_insert_with(|| {
             self.order.push(key.clone());
             Pending {
-                record: UserRecord { state: Arc::default(), profile },
+                is_new: profile.is_none(),
+                record: UserRecord { state: Arc::default(), profile: profile.unwrap_or_default() },
+                shadow: None,
                 profile_changed: false,
                 due_before: step.due_before,
                 due: None,
@@ -231,12 +275,14 @@ impl Group {
         }
         pending.due = step.due;
         pending.history.extend(step.history);
+        let has_changed_members = !step.members.is_empty();
         pending.members.extend(step.members);
         pending.transitions.extend(step.transitions.iter().map(|t| to_line(key, t)));
         Stepped {
             transitions: step.transitions,
             due_before: step.due_before,
             due: step.due,
+            has_changed_members,
             report: step.report,
         }
     }
@@ -252,6 +298,10 @@ impl Group {
                 self.in_flight.insert(key.clone(), pending.history.clone());
             }
             self.recent.put(key.clone(), pending.record.clone());
+            let shadow = pending.shadow.map(|shadow| {
+                self.recent_shadows.put(key.clone(), shadow.clone());
+                shadow.map(|shadow| Arc::new(shadow.encode()))
+            });
             commits.push(UserCommit {
                 key,
                 state: Some(pending.record.state),
@@ -261,10 +311,13 @@ impl Group {
                 history: pending.history,
                 members: pending.members.into_iter().collect(),
                 transitions: pending.transitions,
+                shadow,
+                is_new: pending.is_new,
             });
         }
         let dead_letters = std::mem::take(&mut self.dead_letters);
         let audiences = std::mem::take(&mut self.audiences);
-        Commit { clock, users: commits, dead_letters, audiences }
+        let documents = std::mem::take(&mut self.documents);
+        Commit { clock, users: commits, dead_letters, audiences, documents }
     }
 }

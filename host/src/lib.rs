@@ -11,6 +11,8 @@ pub mod decode;
 pub mod group;
 pub mod guest;
 pub mod input;
+pub mod lifecycle;
+pub mod manager;
 pub mod metrics;
 pub mod replay;
 pub mod ruleset;

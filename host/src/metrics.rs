@@ -1,7 +1,7 @@
 //! What the service counts, in the text format of Prometheus.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, exponential_buckets,
 };
 
@@ -39,8 +39,14 @@ pub struct Metrics {
     pub likely_conditions: IntCounter,
     /// How far those answers may be off, as a share of them, at the most of each evaluation.
     pub likely_error: Histogram,
-    /// Transitions by workspace, audience, direction, engine and cause.
+    /// Transitions by workspace, audience, direction, engine, version of the rules and cause.
     pub transitions: IntCounterVec,
+    /// Differences from the shadow by workspace and class.
+    pub differences: IntCounterVec,
+    /// Events older than the last evaluation of their users.
+    pub late: IntCounter,
+    /// Share of users that something is rolled out to, by workspace and what.
+    pub rules_share: GaugeVec,
     /// Decisions that a module failed to give, by audience.
     pub failures: IntCounterVec,
     /// Processor seconds of stepping by workspace, in microseconds.
@@ -102,13 +108,23 @@ impl Metrics {
             transitions: register.counters(
                 "transitions",
                 "Users who entered and left",
-                &["workspace", "audience", "change", "engine", "cause"],
+                &["workspace", "audience", "change", "engine", "rules", "cause"],
             )?,
             failures: register.counters(
                 "failed_decisions",
                 "Decisions that a module failed to give",
                 &["workspace", "audience"],
             )?,
+            differences: register.counters(
+                "differences",
+                "Differences between what counts and what is evaluated beside it",
+                &["workspace", "class"],
+            )?,
+            late: register.counter("late_events", "Events older than the last evaluation")?,
+            rules_share: register.add(GaugeVec::new(
+                Opts::new("muster_rollout_ratio", "Share of users that something is rolled out to"),
+                &["workspace", "of"],
+            )?)?,
             cpu_microseconds: register.counters(
                 "cpu_microseconds",
                 "Processor time of deciding users, in microseconds",

@@ -146,20 +146,16 @@ impl<'a> Replay<'a> {
     }
 
     fn adopt(&mut self, on_transition: OnTransition<'_>) -> Result<(), StepError> {
-        let mut after: Option<UserKey> = None;
-        loop {
-            let users = self.store.users(after.as_ref(), GROUP_USERS_MAX.get())?;
-            let Some(last) = users.last() else { return Ok(()) };
-            after = Some(last.clone());
-            for key in users {
-                let stale = self.store.user(&key)?.is_some_and(|record| {
-                    muster_core::evaluated_by(&record.state) != Ok(self.plan.fingerprint())
-                });
-                if stale {
-                    self.step(&key, &[], self.clock, on_transition)?;
-                }
+        let store = self.store;
+        each_user(store, &mut |key| {
+            let stale = store.user(key)?.is_some_and(|record| {
+                muster_core::evaluated_by(&record.state) != Ok(self.plan.fingerprint())
+            });
+            match stale {
+                true => self.step(key, &[], self.clock, on_transition),
+                false => Ok(()),
             }
-        }
+        })
     }
 
     fn step(
@@ -215,24 +211,38 @@ pub fn memberships(
     plan: &Plan,
     on_membership: &mut dyn FnMut(&UserKey, &Arc<str>, Time),
 ) -> Result<(), StepError> {
-    let mut after: Option<UserKey> = None;
-    loop {
-        let users = store.users(after.as_ref(), GROUP_USERS_MAX.get())?;
-        let Some(last) = users.last() else { return Ok(()) };
-        after = Some(last.clone());
-        for key in &users {
-            let Some(record) = store.user(key)? else { continue };
-            let profile = Profile::decode(&record.profile).map_err(|source| {
-                let (workspace, user) = (key.workspace.clone(), key.user.clone());
-                StepError::Damaged { workspace, user, source }
-            })?;
-            let named = profile
-                .memberships
-                .iter()
-                .filter_map(|(audience, since)| Some((plan.audience_id(audience)?, since)));
-            let mut members: Vec<(&Arc<str>, Time)> = named.collect();
-            members.sort();
-            members.into_iter().for_each(|(audience, since)| on_membership(key, audience, since));
+    each_user(store, &mut |key| {
+        let Some(record) = store.user(key)? else { return Ok(()) };
+        let profile = Profile::decode(&record.profile).map_err(|source| {
+            let (workspace, user) = (key.workspace.clone(), key.user.clone());
+            StepError::Damaged { workspace, user, source }
+        })?;
+        let named = profile
+            .memberships
+            .iter()
+            .filter_map(|(audience, since)| Some((plan.audience_id(audience)?, since)));
+        let mut members: Vec<(&Arc<str>, Time)> = named.collect();
+        members.sort();
+        members.into_iter().for_each(|(audience, since)| on_membership(key, audience, since));
+        Ok(())
+    })
+}
+
+/// All users in the store, by workspace and user.
+fn each_user(
+    store: &dyn Store,
+    on_user: &mut dyn FnMut(&UserKey) -> Result<(), StepError>,
+) -> Result<(), StepError> {
+    for (workspace, _) in store.workspaces()? {
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let users = store.users(&workspace, after.as_deref(), GROUP_USERS_MAX.get())?;
+            let Some(last) = users.last() else { break };
+            after = Some(last.clone());
+            for user in users {
+                on_user(&UserKey { workspace: workspace.clone(), user })?;
+            }
         }
     }
+    Ok(())
 }

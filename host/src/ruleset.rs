@@ -1,9 +1,9 @@
 //! From files of rules to a plan and the modules that decide it.
 
 use crate::guest::{GuestEngine, GuestError, GuestInstances, LoadedModule};
-use muster_core::{AudienceKey, Module, Plan, PlanError, Settings};
+use muster_core::{AudienceKey, Module, Plan, PlanError, Settings, Standing};
 use muster_rules::{CompileError, Diagnostic, PackSource, Source, check, packs};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub struct Ruleset {
     /// What is evaluated.
     pub plan: Arc<Plan>,
+    /// The modules that decide, and behind them those whose series are kept.
     modules: Vec<LoadedModule>,
 }
 
@@ -67,12 +68,14 @@ fn lines(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// Files of rules as they were read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RuleFiles {
     /// Definitions.
     pub definitions: Vec<Source>,
     /// Components.
     pub components: Vec<ComponentFile>,
+    /// Audiences of the files that are left out.
+    pub without: BTreeSet<String>,
 }
 
 /// A component as it was read.
@@ -105,6 +108,11 @@ impl RuleFiles {
             }
         }
         Ok(files)
+    }
+
+    /// What the audiences that are left out are called in plans.
+    pub fn without(&self) -> BTreeSet<AudienceKey> {
+        self.without.iter().map(|id| AudienceKey::of(id)).collect()
     }
 
     fn len(&self) -> usize {
@@ -148,7 +156,7 @@ impl RulesetLoader {
         RulesetLoader { guests, settings, compiled: HashMap::new() }
     }
 
-    /// Checks, compiles and loads rules. `removed` names audiences that were once, whose members
+    /// Checks, compiles and loads rules. `known` names audiences that were once, whose members
     /// leave those that these rules do not define.
     ///
     /// # Errors
@@ -156,8 +164,23 @@ impl RulesetLoader {
     pub fn load(
         &mut self,
         files: &RuleFiles,
-        removed: impl IntoIterator<Item = (AudienceKey, Arc<str>)>,
+        known: Vec<(AudienceKey, Arc<str>)>,
     ) -> Result<Ruleset, RulesetError> {
+        let modules = self.load_modules(files)?;
+        let standing = Standing { known, without: files.without(), ..Standing::default() };
+        Ruleset::new(modules, Vec::new(), self.settings, standing)
+    }
+
+    /// How the plans of its rules evaluate.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// Checks and compiles rules, and loads their modules.
+    ///
+    /// # Errors
+    /// When they do not check, or one is refused.
+    pub fn load_modules(&mut self, files: &RuleFiles) -> Result<Vec<LoadedModule>, RulesetError> {
         let definitions = check(&files.definitions).map_err(RulesetError::Invalid)?;
         let packs = packs(&definitions);
         let missing: Vec<&PackSource> =
@@ -180,33 +203,47 @@ impl RulesetLoader {
             RulesetError::Component { file: files.components[at].name.clone(), source }
         })?;
         modules.extend(more);
-        Ruleset::of_modules(modules, self.settings, removed)
+        Ok(modules)
     }
 
-    /// Forgets compiled packs that none of the rulesets uses.
-    pub fn retain<'a>(&mut self, rulesets: impl IntoIterator<Item = &'a Ruleset>) {
-        let used: Vec<[u8; 32]> = rulesets
-            .into_iter()
-            .flat_map(|ruleset| ruleset.modules.iter().map(LoadedModule::digest))
-            .collect();
+    /// Forgets compiled packs that are not among those modules.
+    pub fn retain<'a>(&mut self, modules: impl IntoIterator<Item = &'a LoadedModule>) {
+        let used: BTreeSet<[u8; 32]> = modules.into_iter().map(LoadedModule::digest).collect();
         self.compiled.retain(|_, module| used.contains(&module.digest()));
     }
 }
 
 impl Ruleset {
-    /// The rules of modules that are loaded, as [`RulesetLoader::load`] puts them together.
+    /// The rules of modules that are loaded, beside others whose series are kept.
     ///
     /// # Errors
     /// When they contradict each other.
-    pub fn of_modules(
-        modules: Vec<LoadedModule>,
+    pub fn new(
+        mut modules: Vec<LoadedModule>,
+        kept: Vec<LoadedModule>,
         settings: Settings,
-        removed: impl IntoIterator<Item = (AudienceKey, Arc<str>)>,
+        standing: Standing<'_>,
     ) -> Result<Ruleset, RulesetError> {
-        let described: Vec<Module> = modules.iter().map(|module| module.module().clone()).collect();
+        let describe = |modules: &[LoadedModule]| -> Vec<Module> {
+            modules.iter().map(|module| module.module().clone()).collect()
+        };
+        let (deciding, kept_modules) = (describe(&modules), describe(&kept));
+        modules.extend(kept);
         let mut instances = GuestInstances::new(modules.clone());
-        let plan = Plan::new(settings, &described, removed, &mut instances)?;
+        let standing = Standing { kept: &kept_modules, ..standing };
+        let plan = Plan::new(settings, &deciding, standing, &mut instances)?;
         Ok(Ruleset { plan: Arc::new(plan), modules })
+    }
+
+    /// The audiences, with the version of each.
+    pub fn versions(&self) -> BTreeMap<Arc<str>, Arc<str>> {
+        let audiences = self.plan.audiences();
+        audiences.map(|audience| (audience.id.clone(), audience.version.clone())).collect()
+    }
+
+    /// The modules, those that decide first.
+    pub fn modules(&self) -> &[LoadedModule] {
+        &self.modules
     }
 
     /// Instances of the modules, for one worker.

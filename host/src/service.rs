@@ -1,21 +1,18 @@
 //! The service: store, rules, worker and HTTP, started and ended together.
 
-mod reload;
-
 use crate::api::{Service, router};
 use crate::clock::{Clock, EventClock, WallClock};
 use crate::config::{ClockKind, Config};
 use crate::guest::{GuestEngine, GuestSettings};
+use crate::manager::{Folders, Manager, oversee};
 use crate::metrics::Metrics;
-use crate::ruleset::{Ruleset, RulesetLoader};
+use crate::ruleset::RulesetLoader;
 use crate::store::{EmbeddedStore, Store, StoreOptions};
 use crate::worker::{Unavailable, Worker};
 use anyhow::Context;
-use reload::Reloader;
-use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -23,7 +20,7 @@ use tokio::sync::watch;
 pub struct Started {
     listener: TcpListener,
     service: Arc<Service>,
-    reloader: Reloader,
+    folders: Folders,
 }
 
 impl Started {
@@ -45,19 +42,25 @@ impl Started {
         let limits = config.modules.guest_settings().context("no compiler is named")?;
         let guests = GuestEngine::new(GuestSettings { artefacts: Some(artefacts), ..limits })?;
         let loader = RulesetLoader::new(guests, config.engine_settings());
-        let mut reloader = Reloader::new(loader, store.audience_ids()?, &config.workspaces);
-        let rulesets: HashMap<Arc<str>, Ruleset> = reloader.load_all()?;
+        let (manager, deployments) = Manager::open(store.clone(), loader)?;
         let clock: Box<dyn Clock> = match config.time.clock {
             ClockKind::Wall => Box::new(WallClock),
             ClockKind::Events => Box::new(EventClock),
         };
         let metrics = Arc::new(Metrics::new()?);
         let worker =
-            Worker::start(&config, store.clone(), clock, rulesets.clone(), metrics.clone())?;
-        let rulesets = RwLock::new(rulesets);
-        let ending = watch::Sender::new(false);
-        let service = Arc::new(Service { store, worker, metrics, config, rulesets, ending });
-        Ok(Started { listener, service, reloader })
+            Worker::start(&config, store.clone(), clock, deployments.clone(), metrics.clone())?;
+        let shown = deployments.into_iter().map(|(workspace, rules)| (workspace, Arc::new(rules)));
+        let deployments = RwLock::new(shown.collect());
+        let (manager, ending) = (Mutex::new(manager), watch::Sender::new(false));
+        let mut folders = Folders::new(&config.workspaces);
+        let service =
+            Arc::new(Service { store, worker, metrics, config, deployments, manager, ending });
+        let deploying = service.clone();
+        let deployed =
+            tokio::task::spawn_blocking(move || folders.deploy_all(&deploying).map(|()| folders));
+        let folders = deployed.await.context("loading rules was broken off")??;
+        Ok(Started { listener, service, folders })
     }
 
     /// Where it listens.
@@ -80,7 +83,8 @@ impl Started {
     /// When serving fails, or the store did.
     pub async fn serve(self, end: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let service = self.service.clone();
-        let reloading = tokio::spawn(self.reloader.watch(service.clone()));
+        let watching = tokio::spawn(self.folders.watch(service.clone()));
+        let overseeing = tokio::spawn(oversee(service.clone()));
         let ending = service.clone();
         let end = async move {
             end.await;
@@ -89,7 +93,8 @@ impl Started {
         };
         let served =
             axum::serve(self.listener, router(service.clone())).with_graceful_shutdown(end).await;
-        reloading.abort();
+        watching.abort();
+        overseeing.abort();
         let stop = tokio::task::spawn_blocking(move || service.worker.stop());
         stop.await.context("the worker did not end")?;
         if let Err(failed @ Unavailable::StoreFailed(_)) = self.service.worker.readiness() {

@@ -56,6 +56,11 @@ pub struct UserCommit {
     pub members: Vec<(AudienceKey, Option<Time>)>,
     /// Transitions for the outbox, as JSON, in order.
     pub transitions: Vec<Vec<u8>>,
+    /// What is kept of her beside that, for rules or an engine that are tried; unchanged when there
+    /// is none, and none from now on when there is none inside.
+    pub shadow: Option<Option<Arc<Vec<u8>>>>,
+    /// Whether nothing was kept of the user before.
+    pub is_new: bool,
 }
 
 /// A group of users, committed together or not at all.
@@ -69,6 +74,8 @@ pub struct Commit {
     pub dead_letters: Vec<Vec<u8>>,
     /// The ids of audiences, for when no rules define them any more.
     pub audiences: Vec<(AudienceKey, Arc<str>)>,
+    /// Documents by name; none to delete one.
+    pub documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
 }
 
 /// Where a sweep over all histories goes on.
@@ -82,6 +89,9 @@ pub trait Store: Send + Sync {
 
     /// What is kept of a user.
     fn user(&self, key: &UserKey) -> Result<Option<UserRecord>, StoreError>;
+
+    /// What is kept of a user for rules or an engine that are tried.
+    fn shadow(&self, key: &UserKey) -> Result<Option<Arc<Vec<u8>>>, StoreError>;
 
     /// A user's events of that name, or of all names, from one instant to another, both included:
     /// by time, and where times are equal in the order in which they arrived.
@@ -112,8 +122,27 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(Arc<str>, Time)>, StoreError>;
 
-    /// All users, by workspace and user, after one.
-    fn users(&self, after: Option<&UserKey>, limit: usize) -> Result<Vec<UserKey>, StoreError>;
+    /// The users of a workspace, in order, after one.
+    fn users(
+        &self,
+        workspace: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Arc<str>>, StoreError>;
+
+    /// The workspaces that have users, and how many.
+    fn workspaces(&self) -> Result<Vec<(Arc<str>, u64)>, StoreError>;
+
+    /// A document.
+    fn document(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Documents whose names begin alike, by name, after one.
+    fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(Arc<str>, Vec<u8>)>, StoreError>;
 
     /// A workspace's transitions after a cursor, with their cursors.
     ///

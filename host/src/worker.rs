@@ -5,12 +5,15 @@
 //! is being made durable, and whoever sent a message hears of it when it cannot be lost any more.
 
 mod committer;
+mod rules;
+mod sweep;
+mod trial;
 mod turn;
 
 use crate::clock::Clock;
 use crate::config::{Config, milliseconds};
+use crate::lifecycle::{Deployment, Observed};
 use crate::metrics::Metrics;
-use crate::ruleset::Ruleset;
 use crate::store::{Store, UserKey};
 use committer::Committer;
 use muster_core::Message;
@@ -37,10 +40,14 @@ pub struct Delivery {
 /// What the worker is told.
 pub(crate) enum Order {
     Deliver(Delivery),
-    /// These are a workspace's rules from now on.
+    /// These are a workspace's rules from now on, if there are any.
     Rules {
         workspace: Arc<str>,
-        ruleset: Ruleset,
+        deployment: Option<Box<Deployment>>,
+        /// What is to be kept of the change, in the same commit.
+        documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
+        /// Who waits for that.
+        delivery: Delivery,
     },
 }
 
@@ -65,6 +72,10 @@ pub(crate) struct Shared {
     failed: Mutex<Option<Arc<str>>>,
     ready: AtomicBool,
     committed: watch::Sender<u64>,
+    /// What is seen of each workspace's rules.
+    pub(crate) observed: Mutex<HashMap<Arc<str>, Observed>>,
+    /// How many differences from shadows were kept of each workspace.
+    pub(crate) differences_kept: Mutex<HashMap<Arc<str>, u64>>,
 }
 
 impl Shared {
@@ -93,7 +104,7 @@ impl Worker {
         config: &Config,
         store: Arc<dyn Store>,
         clock: Box<dyn Clock>,
-        rulesets: HashMap<Arc<str>, Ruleset>,
+        deployments: HashMap<Arc<str>, Deployment>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Worker> {
         let (orders, taken): (Sender<Order>, Receiver<Order>) = mpsc::channel();
@@ -103,6 +114,8 @@ impl Worker {
             failed: Mutex::new(None),
             ready: AtomicBool::new(false),
             committed: watch::Sender::new(0),
+            observed: Mutex::default(),
+            differences_kept: Mutex::default(),
         });
         let settings = turn::TurnSettings {
             batch_wait: config.ingest.batch_wait,
@@ -112,7 +125,7 @@ impl Worker {
             transitions_retention_ms: milliseconds(config.store.transitions_retention),
         };
         let committer = Committer::start(shared.clone())?;
-        let turns = turn::Turns::new(settings, shared.clone(), clock, rulesets, committer);
+        let turns = turn::Turns::new(settings, shared.clone(), clock, deployments, committer);
         let running = shared.clone();
         let thread =
             std::thread::Builder::new().name("muster-worker".to_string()).spawn(move || {
@@ -154,9 +167,28 @@ impl Worker {
         self.order(Order::Deliver(delivery));
     }
 
-    /// Sets a workspace's rules, and evaluates its users anew in the background.
-    pub fn set_rules(&self, workspace: Arc<str>, ruleset: Ruleset) {
-        self.order(Order::Rules { workspace, ruleset });
+    /// Sets a workspace's rules, if there are new ones, evaluates its users anew in the background,
+    /// and keeps documents. What it gives is told when that is durable.
+    pub fn deploy(
+        &self,
+        workspace: Arc<str>,
+        deployment: Option<Deployment>,
+        documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
+    ) -> oneshot::Receiver<Result<(), Unavailable>> {
+        let (done, told) = oneshot::channel();
+        let delivery =
+            Delivery { messages: Vec::new(), dead_letters: Vec::new(), permit: None, done };
+        let deployment = deployment.map(Box::new);
+        self.order(Order::Rules { workspace, deployment, documents, delivery });
+        told
+    }
+
+    /// Looks at what was seen of a workspace's rules since they were changed last.
+    pub fn observe<T>(&self, workspace: &str, look: impl FnOnce(&Observed) -> T) -> T {
+        match lock(&self.shared.observed).get(workspace) {
+            Some(observed) => look(observed),
+            None => look(&Observed::default()),
+        }
     }
 
     fn order(&self, order: Order) {
@@ -164,7 +196,7 @@ impl Worker {
             Some(orders) => orders.send(order).err().map(|error| error.0),
             None => Some(order),
         };
-        if let Some(Order::Deliver(delivery)) = refused {
+        if let Some(Order::Deliver(delivery) | Order::Rules { delivery, .. }) = refused {
             let error =
                 self.shared.failure().map_or(Unavailable::ShuttingDown, Unavailable::StoreFailed);
             // Nobody waits any more when this fails.

@@ -25,7 +25,7 @@ pub fn load(sources: &[Source], settings: Settings) -> anyhow::Result<Ruleset> {
     };
     let definitions = sources.to_vec();
     let files = RuleFiles { definitions, ..RuleFiles::default() };
-    Ok(RulesetLoader::new(guests, settings).load(&files, [])?)
+    Ok(RulesetLoader::new(guests, settings).load(&files, Vec::new())?)
 }
 
 /// The default settings with these limits of what ids are remembered.

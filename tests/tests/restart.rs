@@ -89,7 +89,7 @@ fn members_leave_an_audience_that_is_no_more() {
         let text = "audiences:\n".to_string() + &ids.into_iter().map(audience).collect::<String>();
         let files = RuleFiles {
             definitions: vec![Source { name: "rules.yaml".into(), text }],
-            components: Vec::new(),
+            ..RuleFiles::default()
         };
         let ruleset = loader.load(&files, store.audience_ids().unwrap()).unwrap();
         let message = format!(r#"{{"user":"ann","events":[{{"name":"{event}","time":5}}]}}"#);

@@ -46,7 +46,7 @@ fn in_yaml() -> RuleFiles {
 fn load(files: &RuleFiles, engine: Engine) -> Ruleset {
     let guests = GuestEngine::new(GuestSettings::default()).expect("modules run here");
     let settings = Settings { engine, ..Settings::default() };
-    RulesetLoader::new(guests, settings).load(files, []).expect("the rules load")
+    RulesetLoader::new(guests, settings).load(files, Vec::new()).expect("the rules load")
 }
 
 fn traffic(seed: u64) -> Vec<Entry> {

@@ -6,8 +6,8 @@ use crate::bindings::exports::muster::rules::decisions as wire;
 use crate::selection_bindings::exports::muster::rules::selection;
 use muster_core::{
     Arrival, Audience, Comparison, Condition, Decide, DecideError, Decimal, Feature, Fields, Input,
-    Message, Outcome, Plan, Question, Request, Selection, Settings, Test, Time, Value, Verdicts,
-    step,
+    Message, Outcome, Plan, Question, Request, Selection, Settings, Standing, Test, Time, Value,
+    Verdicts, step,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Rig {
         let elsewhere = elsewhere(&described);
         let mut rules = Rules { module };
         let modules = [described, elsewhere];
-        let plan = match Plan::new(Settings::default(), &modules, [], &mut rules) {
+        let plan = match Plan::new(Settings::default(), &modules, Standing::default(), &mut rules) {
             Ok(plan) => plan,
             Err(error) => panic!("{error}"),
         };

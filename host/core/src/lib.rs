@@ -33,12 +33,15 @@ pub use event::{Arrival, Event, Fields, Message};
 pub use feature::{Aggregate, Condition, Feature, Predicate, Selector};
 pub use module::{Audience, AudienceKey, Module};
 pub use plan::{
-    AudienceInfo, Engine, ExactFrom, Plan, PlanError, PlanSizes, Reach, Settings, Succession,
+    AudienceInfo, Engine, ExactFrom, Plan, PlanError, PlanSizes, Reach, Settings, Standing,
+    Succession,
 };
 pub use profile::{Memberships, Profile};
-pub use step::{Input, Outcome, Report, Request, Step, Verdicts, step};
+pub use step::{
+    Explanation, Ground, Input, Outcome, Report, Request, Step, Verdicts, explain, step,
+};
 pub use time::{Span, Time};
 pub use transition::{Cause, Change, Transition, transition_id};
-pub use user::evaluated_by;
+pub use user::{due, evaluated_by};
 pub use value::Value;
 pub use window::{Extent, Window};

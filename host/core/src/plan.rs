@@ -2,6 +2,7 @@
 
 mod build;
 mod candidates;
+mod changed;
 mod error;
 mod exact;
 mod fingerprint;
@@ -23,11 +24,11 @@ use crate::decimal::Decimal;
 use crate::event::Event;
 use crate::feature::{Aggregate, Selector};
 use crate::interval::Edges;
-use crate::module::AudienceKey;
+use crate::module::{AudienceKey, Module};
 use crate::series::{SeriesKey, SeriesKind, SeriesRoom};
 use crate::window::Window;
 use candidates::Candidates;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use watch::Watch;
 
@@ -59,6 +60,23 @@ pub struct Plan {
     pub(crate) baseline: Vec<usize>,
     /// Audiences that are no more, whose members have yet to leave.
     pub(crate) removed: HashMap<AudienceKey, Arc<str>>,
+    /// Audiences that are not decided: their members stay.
+    pub(crate) paused: BTreeSet<AudienceKey>,
+}
+
+/// What stands beside the modules that a plan is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Standing<'a> {
+    /// Every audience that there ever was: the members of those that no module defines any more have
+    /// yet to leave.
+    pub known: Vec<(AudienceKey, Arc<str>)>,
+    /// Audiences that are not decided: nobody enters, nobody leaves.
+    pub paused: BTreeSet<AudienceKey>,
+    /// Audiences that modules define and that are left out.
+    pub without: BTreeSet<AudienceKey>,
+    /// Modules that decide nothing, whose series are kept current all the same. Questions about
+    /// their predicates number them after those that decide.
+    pub kept: &'a [Module],
 }
 
 #[derive(Debug)]
@@ -191,6 +209,16 @@ impl Plan {
         let selectors = named.chain(self.any_name.all());
         let series = selectors.flat_map(|selector| &self.selectors[*selector].series);
         series.map(|series| self.series[*series].edges.reach()).max().unwrap_or(Reach::Span(0))
+    }
+
+    /// By which engine users are evaluated.
+    pub fn engine(&self) -> Engine {
+        self.settings.engine
+    }
+
+    /// Whether an audience is not decided for now.
+    pub fn is_paused(&self, audience: AudienceKey) -> bool {
+        self.paused.contains(&audience)
     }
 
     /// What there is, for logs and metrics.

@@ -7,9 +7,11 @@
 mod apply;
 mod decide;
 mod evaluate;
+mod explain;
 mod scan;
 mod select;
 
+pub use explain::{Explanation, Ground, explain};
 pub use select::Verdicts;
 
 use crate::codec::Damaged;
@@ -100,6 +102,8 @@ pub struct Step {
 pub struct Report {
     /// Events and messages dropped as repetitions.
     pub duplicates: u64,
+    /// Events accepted that were older than the user's last evaluation.
+    pub late: u64,
     /// How often the user was evaluated.
     pub evaluations: u64,
     /// How many of these needed history.

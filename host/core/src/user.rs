@@ -308,6 +308,14 @@ fn take_bits(reader: &mut Reader<'_>) -> Result<u64, Damaged> {
     Ok(u64::from_le_bytes(reader.bytes(8)?.try_into().map_err(|_| Damaged)?))
 }
 
+/// When a user's timer is due, by her stored state.
+///
+/// # Errors
+/// When the bytes are not a user's state.
+pub fn due(state: &[u8]) -> Result<Option<Time>, Damaged> {
+    Ok(User::decode(state)?.due())
+}
+
 /// The fingerprint of the plan that a stored state was last evaluated by.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::{PAGE_MAX, Page, Parameters, Service, Shared, check_user, lines};
 use crate::decode::format_time;
+use crate::lifecycle::Sweep;
 use crate::store::{Store, UserKey};
 use crate::transitions::membership_line;
 use axum::Json;
@@ -25,12 +26,21 @@ pub(super) struct Audience {
     name: Arc<str>,
     version: Arc<str>,
     module: Arc<str>,
-    /// Whether its answers are exact now: they are not while a window reaches back to events that
-    /// were deleted before the rule was deployed.
+    /// Whether it is not decided for now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
+    /// Its version in the candidate, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidate: Option<Arc<str>>,
+    /// Whether its answers are exact now: they are not while users have yet to go over to its rules,
+    /// nor while a window reaches back to events that were deleted before they were deployed.
     exact: bool,
     /// When they will be; absent when they are, and when they never will.
     #[serde(skip_serializing_if = "Option::is_none")]
     exact_from: Option<String>,
+    /// How many users have gone over to its rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filling: Option<Sweep>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,27 +60,44 @@ pub(super) async fn list(
     State(service): Shared,
     Path(workspace): Path<String>,
 ) -> Result<Json<Vec<Audience>>, Failure> {
-    let ruleset = service.ruleset(&workspace)?;
+    let rules = service.deployment(&workspace)?;
+    let sweep = service.worker.observe(&workspace, |observed| observed.sweep);
     let read = move |store: &dyn Store| Ok((store.forgotten(&workspace)?, store.clock()));
     let (forgotten, clock) = service.read(read).await?;
     let forgotten: BTreeMap<Arc<str>, Time> = forgotten.into_iter().collect();
-    let audiences = ruleset.plan.audiences().map(|audience| {
-        let exact_from = match ruleset.plan.exact_from(audience.key, &forgotten) {
-            ExactFrom::Always => Some(Time::MIN),
-            ExactFrom::Instant(instant) => Some(instant),
-            ExactFrom::Never => None,
-        };
-        let exact = exact_from.is_some_and(|instant| instant <= clock);
-        Audience {
-            id: audience.id.clone(),
-            name: audience.name.clone(),
-            version: audience.version.clone(),
-            module: audience.module.clone(),
-            exact,
-            exact_from: exact_from.filter(|_| !exact).map(format_time),
+    let mut audiences: BTreeMap<Arc<str>, Audience> = BTreeMap::new();
+    for arm in &rules.arms {
+        let plan = &arm.ruleset.plan;
+        for audience in plan.audiences() {
+            // The arms of the active version come first.
+            let candidate = arm.is_candidate.then(|| audience.version.clone());
+            if let Some(shown) = audiences.get_mut(audience.id) {
+                let other = candidate.filter(|candidate| *candidate != shown.version);
+                shown.candidate = shown.candidate.take().or(other);
+                continue;
+            }
+            let exact_from = match plan.exact_from(audience.key, &forgotten) {
+                ExactFrom::Always => Some(Time::MIN),
+                ExactFrom::Instant(instant) => Some(instant),
+                ExactFrom::Never => None,
+            };
+            let exact = exact_from.is_some_and(|instant| instant <= clock);
+            let filling = sweep.filter(|_| rules.filling.contains(&audience.key));
+            let shown = Audience {
+                id: audience.id.clone(),
+                name: audience.name.clone(),
+                version: audience.version.clone(),
+                module: audience.module.clone(),
+                paused: plan.is_paused(audience.key),
+                candidate,
+                exact: exact && filling.is_none(),
+                exact_from: exact_from.filter(|_| !exact).map(format_time),
+                filling,
+            };
+            audiences.insert(audience.id.clone(), shown);
         }
-    });
-    Ok(Json(audiences.collect()))
+    }
+    Ok(Json(audiences.into_values().collect()))
 }
 
 pub(super) async fn members(
@@ -78,9 +105,9 @@ pub(super) async fn members(
     Path((workspace, audience)): Path<(String, String)>,
     Parameters(page): Parameters<Page>,
 ) -> Result<Json<Members>, Failure> {
-    let ruleset = service.ruleset(&workspace)?;
+    let rules = service.deployment(&workspace)?;
     let key = AudienceKey::of(&audience);
-    if ruleset.plan.audience_id(key).is_none() {
+    if rules.audience_id(key).is_none() {
         let reason = format!("no audience `{audience}` in workspace `{workspace}`");
         return Err(Failure::not_found(&reason));
     }
@@ -102,11 +129,13 @@ pub(super) async fn snapshot(
     Path(workspace): Path<String>,
     Parameters(page): Parameters<Page>,
 ) -> Result<Response, Failure> {
-    let ruleset = service.ruleset(&workspace)?;
+    let rules = service.deployment(&workspace)?;
     let of_workspace = workspace.clone();
     let cursor = service.read(move |store| store.cursor(&of_workspace)).await?;
-    let audiences: Vec<(Arc<str>, AudienceKey)> =
-        ruleset.plan.audiences().map(|audience| (audience.id.clone(), audience.key)).collect();
+    let plans = rules.arms.iter().map(|arm| &arm.ruleset.plan);
+    let all = plans.flat_map(|plan| plan.audiences());
+    let audiences: BTreeMap<Arc<str>, AudienceKey> =
+        all.map(|audience| (audience.id.clone(), audience.key)).collect();
     let (audience_after, mut user_after) = match page.after.as_deref() {
         Some(after) => split_cursor(after)?,
         None => (None, None),
@@ -116,7 +145,7 @@ pub(super) async fn snapshot(
     let (mut left, mut next) = (limit, None);
     for (id, key) in audiences
         .iter()
-        .filter(|(id, _)| audience_after.as_deref().is_none_or(|after: &str| after <= &**id))
+        .filter(|(id, _)| audience_after.as_deref().is_none_or(|after: &str| after <= id.as_ref()))
     {
         let found = page_of(&service, &workspace, *key, user_after.take(), left).await?;
         left -= found.len();

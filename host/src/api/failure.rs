@@ -1,6 +1,8 @@
 //! What callers are told when something is wrong: a status, and JSON with one sentence.
 
 use crate::access::Denied;
+use crate::manager::ActError;
+use crate::ruleset::RulesetError;
 use crate::store::StoreError;
 use crate::worker::Unavailable;
 use axum::Json;
@@ -74,6 +76,32 @@ impl From<&Denied> for Failure {
         let challenge = denied.is_unauthenticated();
         let status = if challenge { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
         Failure { challenge, ..Failure::new(status, &denied.to_string()) }
+    }
+}
+
+impl From<ActError> for Failure {
+    fn from(error: ActError) -> Failure {
+        let reason = error.to_string();
+        match error {
+            ActError::Refused(_) => Failure::new(StatusCode::CONFLICT, &reason),
+            ActError::UnknownVersion(_)
+            | ActError::UnknownAudience(_)
+            | ActError::UnknownWorkspace(_) => Failure::not_found(&reason),
+            ActError::AmbiguousVersion(_) | ActError::BadWorkspace(_) => {
+                Failure::bad_request(&reason)
+            }
+            ActError::Rules(RulesetError::Invalid(diagnostics)) => {
+                let diagnostics = serde_json::to_value(&diagnostics).unwrap_or_default();
+                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, &reason)
+                    .with("diagnostics", diagnostics)
+            }
+            ActError::Rules(error) => {
+                let reason = format!("{:#}", anyhow::Error::from(error));
+                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, &reason)
+            }
+            ActError::Store(error) => Failure::from(error),
+            ActError::Unavailable(error) => Failure::unavailable(&error),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! All routes, each with who may use it. What is not listed is refused.
 
-use super::{Service, audiences, dead_letters, messages, metrics, ready, transitions, users};
+use super::{
+    Service, audiences, dead_letters, messages, metrics, ready, rules, transitions, users,
+};
 use crate::access::Role;
 use axum::http::Method;
 use axum::routing::{MethodRouter, get, post};
@@ -31,6 +33,8 @@ pub enum Need {
 }
 
 const VIEWER: Need = Need::Role(Role::Viewer);
+const AUTHOR: Need = Need::Role(Role::Author);
+const OPERATOR: Need = Need::Role(Role::Operator);
 
 /// All of them.
 pub const ROUTES: &[Route] = &[
@@ -53,6 +57,28 @@ pub const ROUTES: &[Route] = &[
     }),
     Route::new(Method::GET, "/v1/workspaces/{workspace}/transitions", VIEWER, || {
         get(transitions::read)
+    }),
+    Route::new(Method::GET, "/v1/workspaces/{workspace}/rules", VIEWER, || get(rules::status)),
+    Route::new(Method::GET, "/v1/workspaces/{workspace}/rules/history", VIEWER, || {
+        get(rules::history)
+    }),
+    Route::new(Method::GET, "/v1/workspaces/{workspace}/rules/differences", VIEWER, || {
+        get(rules::differences)
+    }),
+    Route::new(Method::GET, "/v1/workspaces/{workspace}/rules/diff", VIEWER, || {
+        get(rules::diff_of)
+    }),
+    Route::new(Method::GET, "/v1/workspaces/{workspace}/rules/verify", VIEWER, || {
+        get(rules::verify)
+    }),
+    Route::new(Method::GET, "/v1/workspaces/{workspace}/rules/versions/{version}", VIEWER, || {
+        get(rules::version)
+    }),
+    Route::new(Method::POST, "/v1/workspaces/{workspace}/rules/versions", AUTHOR, || {
+        post(rules::deploy)
+    }),
+    Route::new(Method::POST, "/v1/workspaces/{workspace}/rules/actions/{action}", OPERATOR, || {
+        post(rules::act)
     }),
     Route::new(Method::GET, "/v1/dead-letters", VIEWER, || get(dead_letters)),
     Route::new(Method::GET, "/healthz", Need::Open, || get(|| async { "ok\n" })),

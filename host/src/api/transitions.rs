@@ -34,7 +34,7 @@ pub(super) async fn read(
     Parameters(from): Parameters<From>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    service.ruleset(&workspace)?;
+    service.deployment(&workspace)?;
     let workspace: Arc<str> = workspace.into();
     let seen = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_string);
     let after = cursor(&service, &workspace, seen.or(from.after)).await?;

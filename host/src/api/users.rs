@@ -3,10 +3,11 @@
 use super::failure::Failure;
 use super::{Service, Shared};
 use crate::decode::{format_time, value_to_json};
+use crate::lifecycle::Deployment;
 use crate::store::UserKey;
 use axum::Json;
 use axum::extract::{Path, State};
-use muster_core::{Plan, Profile};
+use muster_core::Profile;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -32,8 +33,8 @@ pub(super) async fn user(
     State(service): Shared,
     Path((workspace, user)): Path<(String, String)>,
 ) -> Result<Json<User>, Failure> {
-    let (key, plan, profile) = find(&service, &workspace, &user).await?;
-    let audiences = memberships(&plan, &profile);
+    let (key, rules, profile) = find(&service, &workspace, &user).await?;
+    let audiences = memberships(&rules, &profile);
     let attributes =
         profile.attributes.iter().map(|(name, value)| (name.clone(), value_to_json(value)));
     Ok(Json(User {
@@ -49,16 +50,16 @@ pub(super) async fn audiences(
     State(service): Shared,
     Path((workspace, user)): Path<(String, String)>,
 ) -> Result<Json<Vec<Membership>>, Failure> {
-    let (_, plan, profile) = find(&service, &workspace, &user).await?;
-    Ok(Json(memberships(&plan, &profile)))
+    let (_, rules, profile) = find(&service, &workspace, &user).await?;
+    Ok(Json(memberships(&rules, &profile)))
 }
 
 async fn find(
     service: &Arc<Service>,
     workspace: &str,
     user: &str,
-) -> Result<(UserKey, Arc<Plan>, Profile), Failure> {
-    let ruleset = service.ruleset(workspace)?;
+) -> Result<(UserKey, Arc<Deployment>, Profile), Failure> {
+    let rules = service.deployment(workspace)?;
     let key = UserKey { workspace: workspace.into(), user: user.into() };
     let wanted = key.clone();
     let unknown = || Failure::not_found(&format!("no user `{user}` in workspace `{workspace}`"));
@@ -69,12 +70,12 @@ async fn find(
     let profile = Profile::decode(&record.profile).map_err(|error| {
         Failure::internal(&format!("the profile of user `{user}` is damaged: {error}"))
     })?;
-    Ok((key, ruleset.plan, profile))
+    Ok((key, rules, profile))
 }
 
-fn memberships(plan: &Plan, profile: &Profile) -> Vec<Membership> {
+fn memberships(rules: &Deployment, profile: &Profile) -> Vec<Membership> {
     let named = profile.memberships.iter().filter_map(|(key, since)| {
-        let audience = plan.audience_id(key)?.clone();
+        let audience = rules.audience_id(key)?.clone();
         Some(Membership { audience, since: format_time(since) })
     });
     let mut memberships: Vec<Membership> = named.collect();

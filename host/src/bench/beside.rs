@@ -5,13 +5,14 @@ use super::{Report, Scale, catalogue, rig};
 use crate::clock::{WallClock, wall_time};
 use crate::config::Config;
 use crate::guest::LoadedModule;
+use crate::lifecycle::Deployment;
 use crate::metrics::Metrics;
 use crate::ruleset::Ruleset;
 use crate::store::{EmbeddedStore, Store, StoreOptions, UserKey};
 use crate::worker::{Delivery, Unavailable, Worker};
 use anyhow::Context;
 use fastrand::Rng;
-use muster_core::Engine;
+use muster_core::{Engine, Standing};
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -40,14 +41,18 @@ pub fn measure_beside(module: LoadedModule, scale: &Scale) -> anyhow::Result<Rep
     let good =
         rig::load(&catalogue::definitions(1, scale.audiences), rig::settings(Engine::State))?;
     let name = module.module().name.clone();
-    let beside = Ruleset::of_modules(vec![module], rig::settings(Engine::State), [])?;
+    let beside =
+        Ruleset::new(vec![module], Vec::new(), rig::settings(Engine::State), Standing::default())?;
     let folder = scale.folder.join(format!("muster-beside-{}", std::process::id()));
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&folder, StoreOptions::default())?);
     let config = Config::parse("").map_err(anyhow::Error::msg)?;
     let metrics = Arc::new(Metrics::new()?);
-    let rulesets = HashMap::from([("bench".into(), good), ("beside".into(), beside)]);
+    let deployments = HashMap::from([
+        ("bench".into(), Deployment::of(good)),
+        ("beside".into(), Deployment::of(beside)),
+    ]);
     let clock = Box::new(WallClock);
-    let worker = Worker::start(&config, store.clone(), clock, rulesets, metrics.clone())?;
+    let worker = Worker::start(&config, store.clone(), clock, deployments, metrics.clone())?;
 
     let mut rng = Rng::with_seed(9);
     run(&worker, &mut rng, WARM_UP, true)?;

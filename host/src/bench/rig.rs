@@ -28,10 +28,10 @@ pub(super) struct Rig {
 
 pub(super) fn load(yaml: &str, settings: Settings) -> anyhow::Result<Ruleset> {
     let source = Source { name: "catalogue.yaml".into(), text: yaml.to_string() };
-    let files = RuleFiles { definitions: vec![source], components: Vec::new() };
+    let files = RuleFiles { definitions: vec![source], ..RuleFiles::default() };
     let compiler = Compiler::this_executable()?;
     let guests = GuestEngine::new(GuestSettings { compiler, ..GuestSettings::default() })?;
-    Ok(RulesetLoader::new(guests, settings).load(&files, [])?)
+    Ok(RulesetLoader::new(guests, settings).load(&files, Vec::new())?)
 }
 
 pub(super) fn settings(engine: Engine) -> Settings {

@@ -1,5 +1,6 @@
 //! Where commands write: data to standard output, everything else to standard error.
 
+use super::rules::RefusedBy;
 use super::{Exit, Format};
 use crate::build::BuildError;
 use crate::ruleset::RulesetError;
@@ -20,6 +21,10 @@ pub(super) fn report(error: &anyhow::Error, format: Format) -> Exit {
         | BuildError::NotARuleModule { .. },
     ) = error.downcast_ref::<BuildError>()
     {
+        say(error, format);
+        return Exit::Rules;
+    }
+    if error.downcast_ref::<RefusedBy>().is_some_and(|refused| refused.status == 422) {
         say(error, format);
         return Exit::Rules;
     }

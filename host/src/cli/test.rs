@@ -122,10 +122,11 @@ fn run_timeline(
     timeline: &[Entry],
 ) -> anyhow::Result<Outcome> {
     let definitions = rules.definitions.iter().chain(&case.sources).cloned().collect();
-    let files = RuleFiles { definitions, components: rules.components.clone() };
+    let components = rules.components.clone();
+    let files = RuleFiles { definitions, components, ..RuleFiles::default() };
     let (id_horizon_ms, ids) = (case.limits.horizon_ms, case.limits.count);
     let settings = Settings { engine, id_horizon_ms, ids, ..Settings::default() };
-    let ruleset = RulesetLoader::new(guests.clone(), settings).load(&files, [])?;
+    let ruleset = RulesetLoader::new(guests.clone(), settings).load(&files, Vec::new())?;
     Ok(evaluate(&ruleset, &MemoryStore::new(), timeline)?)
 }
 

@@ -15,6 +15,9 @@ pub struct Modules {
     pub artefacts: PathBuf,
     /// The executable of Muster that compiles; empty takes the one that runs.
     pub compiler: PathBuf,
+    /// How long a module must keep failing until the version before takes its place.
+    #[serde(deserialize_with = "duration")]
+    pub quarantine_after: Duration,
     /// What each module may cost.
     pub limits: LimitSettings,
     /// What single modules may cost, by their names; complete.

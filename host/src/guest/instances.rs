@@ -18,6 +18,18 @@ const SHARE: u32 = 1_000;
 pub struct GuestInstances {
     modules: Vec<LoadedModule>,
     places: Vec<Place>,
+    tallies: Vec<Tally>,
+}
+
+/// Calls of a module.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// All of them, those that were not made while it rests among them.
+    pub calls: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// Why the last one did.
+    pub reason: String,
 }
 
 /// A module's instance, and the time that its dear failures took and that is not yet worked off.
@@ -32,12 +44,19 @@ impl GuestInstances {
     pub fn new(modules: Vec<LoadedModule>) -> GuestInstances {
         let place = || Place { instance: None, owed: Duration::ZERO, since: Instant::now() };
         let places = modules.iter().map(|_| place()).collect();
-        GuestInstances { modules, places }
+        let tallies = vec![Tally::default(); modules.len()];
+        GuestInstances { modules, places, tallies }
     }
 
     /// The modules, by the index that a question names.
     pub fn modules(&self) -> &[LoadedModule] {
         &self.modules
+    }
+
+    /// The modules that failed so far, with their calls.
+    pub fn failing(&self) -> impl Iterator<Item = (&LoadedModule, &Tally)> {
+        let all = self.modules.iter().zip(&self.tallies);
+        all.filter(|(_, tally)| tally.failed > 0)
     }
 
     /// Decides the audiences asked for, as [`Decide::decide`] does, with the cause when it fails.
@@ -50,7 +69,8 @@ impl GuestInstances {
     /// # Panics
     /// When the question names no module of the plan.
     pub fn evaluate(&mut self, question: Question<'_>) -> Result<Vec<bool>, GuestError> {
-        self.call(question.module, |instance| instance.evaluate(question))
+        let answer = self.call(question.module, |instance| instance.evaluate(question));
+        self.tally(question.module, answer)
     }
 
     /// Decides which events predicates accept, as [`Decide::select`] does, with the cause when it
@@ -62,7 +82,25 @@ impl GuestInstances {
     /// # Panics
     /// When the selection names no module of the plan.
     pub fn select(&mut self, selection: Selection<'_>) -> Result<Vec<bool>, GuestError> {
-        self.call(selection.module, |instance| instance.select(selection))
+        let answer = self.call(selection.module, |instance| instance.select(selection));
+        self.tally(selection.module, answer)
+    }
+
+    fn tally(
+        &mut self,
+        module: usize,
+        answer: Result<Vec<bool>, GuestError>,
+    ) -> Result<Vec<bool>, GuestError> {
+        let tally = &mut self.tallies[module];
+        tally.calls += 1;
+        if let Err(error) = &answer {
+            tally.failed += 1;
+            // What keeps it from being called is not why it fails.
+            if !matches!(error, GuestError::Resting { .. }) {
+                tally.reason = error.to_string();
+            }
+        }
+        answer
     }
 
     fn call(

@@ -138,6 +138,10 @@ impl Store for EmbeddedStore {
         Ok(Some(UserRecord { state: Arc::new(state), profile: Arc::new(profile) }))
     }
 
+    fn shadow(&self, key: &UserKey) -> Result<Option<Arc<Vec<u8>>>, StoreError> {
+        Ok(self.get(&self.tables.shadows, &keys::user(key))?.map(Arc::new))
+    }
+
     fn history(
         &self,
         key: &UserKey,
@@ -202,15 +206,62 @@ impl Store for EmbeddedStore {
         Ok(members)
     }
 
-    fn users(&self, after: Option<&UserKey>, limit: usize) -> Result<Vec<UserKey>, StoreError> {
-        let mut from = after.map(keys::user).unwrap_or_default();
-        from.push(0);
+    fn users(
+        &self,
+        workspace: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Arc<str>>, StoreError> {
+        let prefix = keys::users_prefix(workspace);
+        let mut from = prefix.clone();
+        from.extend_from_slice(after.unwrap_or_default().as_bytes());
+        if after.is_some() {
+            // What follows the user's own key, which ends with the separator.
+            from.extend_from_slice(&[0, 0]);
+        }
         let mut users = Vec::new();
         for guard in self.tables.users.range(from..).take(limit) {
             let key = guard.key().map_err(|error| self.broken(error))?;
-            users.push(Parts(&key).user().ok_or(StoreError::Damaged { table: "users" })?);
+            let Some(rest) = key.strip_prefix(prefix.as_slice()) else { break };
+            users.push(Parts(rest).text().ok_or(StoreError::Damaged { table: "users" })?);
         }
         Ok(users)
+    }
+
+    fn workspaces(&self) -> Result<Vec<(Arc<str>, u64)>, StoreError> {
+        Ok(self
+            .state()
+            .users
+            .iter()
+            .map(|(workspace, users)| (workspace.clone(), *users))
+            .collect())
+    }
+
+    fn document(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(&self.tables.documents, name.as_bytes())
+    }
+
+    fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(Arc<str>, Vec<u8>)>, StoreError> {
+        let mut from = after.unwrap_or(prefix).as_bytes().to_vec();
+        if after.is_some() {
+            from.push(0);
+        }
+        let mut documents = Vec::new();
+        for guard in self.tables.documents.range(from..).take(limit) {
+            let (key, document) = self.pair(guard)?;
+            if !key.starts_with(prefix.as_bytes()) {
+                break;
+            }
+            let name = std::str::from_utf8(&key).ok();
+            let name = name.ok_or(StoreError::Damaged { table: "documents" })?;
+            documents.push((name.into(), document.to_vec()));
+        }
+        Ok(documents)
     }
 
     fn transitions(
@@ -295,6 +346,8 @@ impl Store for EmbeddedStore {
         Ok(vec![
             ("users", tables.users.disk_space()),
             ("profiles", tables.profiles.disk_space()),
+            ("shadows", tables.shadows.disk_space()),
+            ("documents", tables.documents.disk_space()),
             ("history", tables.history.disk_space()),
             ("members", tables.members.disk_space()),
             ("timers", tables.timers.disk_space()),

@@ -19,6 +19,8 @@ type Histories = BTreeMap<(UserKey, Arc<str>), BTreeMap<(Time, u64), Arrival>>;
 struct Tables {
     clock: Time,
     users: BTreeMap<UserKey, UserRecord>,
+    shadows: BTreeMap<UserKey, Arc<Vec<u8>>>,
+    documents: BTreeMap<Arc<str>, Vec<u8>>,
     history: Histories,
     /// By workspace and event name: the latest event deleted.
     forgotten: BTreeMap<(Arc<str>, Arc<str>), Time>,
@@ -59,6 +61,10 @@ impl Store for MemoryStore {
         Ok(self.tables().users.get(key).cloned())
     }
 
+    fn shadow(&self, key: &UserKey) -> Result<Option<Arc<Vec<u8>>>, StoreError> {
+        Ok(self.tables().shadows.get(key).cloned())
+    }
+
     fn history(
         &self,
         key: &UserKey,
@@ -95,6 +101,11 @@ impl Store for MemoryStore {
             let record = tables.users.entry(key.clone()).or_default();
             record.state = user.state.unwrap_or(std::mem::take(&mut record.state));
             record.profile = user.profile.unwrap_or(std::mem::take(&mut record.profile));
+            match user.shadow {
+                Some(Some(shadow)) => drop(tables.shadows.insert(key.clone(), shadow)),
+                Some(None) => drop(tables.shadows.remove(key)),
+                None => {}
+            }
             if let Some(due) = user.due_before {
                 tables.timers.remove(&(due, key.clone()));
             }
@@ -127,6 +138,12 @@ impl Store for MemoryStore {
             }
         }
         tables.audiences.extend(commit.audiences);
+        for (name, document) in commit.documents {
+            match document {
+                Some(document) => tables.documents.insert(name, document),
+                None => tables.documents.remove(&name),
+            };
+        }
         Ok(())
     }
 
@@ -147,15 +164,46 @@ impl Store for MemoryStore {
         Ok(members.map(|((_, _, user), since)| (user.clone(), *since)).collect())
     }
 
-    fn users(&self, after: Option<&UserKey>, limit: usize) -> Result<Vec<UserKey>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    fn users(
+        &self,
+        workspace: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Arc<str>>, StoreError> {
         let tables = self.tables();
-        Ok(tables
-            .users
-            .range((from, Bound::Unbounded))
-            .take(limit)
-            .map(|(k, _)| k.clone())
-            .collect())
+        let (workspace, user) = (workspace.into(), after.unwrap_or_default().into());
+        let from = UserKey { workspace, user };
+        let after = tables.users.range((Bound::Excluded(&from), Bound::Unbounded));
+        let same = after.take_while(|(key, _)| key.workspace == from.workspace);
+        Ok(same.take(limit).map(|(key, _)| key.user.clone()).collect())
+    }
+
+    fn workspaces(&self) -> Result<Vec<(Arc<str>, u64)>, StoreError> {
+        let mut workspaces: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for key in self.tables().users.keys() {
+            *workspaces.entry(key.workspace.clone()).or_default() += 1;
+        }
+        Ok(workspaces.into_iter().collect())
+    }
+
+    fn document(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tables().documents.get(name).cloned())
+    }
+
+    fn documents(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(Arc<str>, Vec<u8>)>, StoreError> {
+        let tables = self.tables();
+        let from = match after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix),
+        };
+        let found = tables.documents.range::<str, _>((from, Bound::Unbounded));
+        let same = found.take_while(|(name, _)| name.starts_with(prefix)).take(limit);
+        Ok(same.map(|(name, document)| (name.clone(), document.clone())).collect())
     }
 
     fn transitions(

@@ -48,11 +48,19 @@ fn user(key: UserKey) -> UserCommit {
         history: Vec::new(),
         members: Vec::new(),
         transitions: Vec::new(),
+        shadow: None,
+        is_new: false,
     }
 }
 
 fn commit(clock: i64, users: Vec<UserCommit>) -> Commit {
-    Commit { clock: at(clock), users, dead_letters: Vec::new(), audiences: Vec::new() }
+    Commit {
+        clock: at(clock),
+        users,
+        dead_letters: Vec::new(),
+        audiences: Vec::new(),
+        documents: Vec::new(),
+    }
 }
 
 #[test]
@@ -177,9 +185,8 @@ fn members_are_paged_by_user() {
         assert_eq!(page(Some("a"), 10), [("c".to_string(), 3)]);
         assert_eq!(store.members("w", new, None, 10).unwrap().len(), 1);
         assert!(store.members("v", vip, None, 10).unwrap().is_empty());
-        let users: Vec<UserKey> = store.users(None, 10).unwrap();
-        assert_eq!(users, [key("w", "a"), key("w", "b"), key("w", "c")]);
-        assert_eq!(store.users(Some(&key("w", "a")), 1).unwrap(), [key("w", "b")]);
+        assert_eq!(store.users("w", None, 10).unwrap(), ["a".into(), "b".into(), "c".into()]);
+        assert_eq!(store.users("w", Some("a"), 1).unwrap(), ["b".into()]);
     });
 }
 
@@ -264,5 +271,50 @@ fn dead_letters_are_bounded_and_audiences_remembered() {
         assert_eq!(letters[0], (1_001, b"1 0".to_vec()));
         assert_eq!(store.dead_letters(10_999, 5).unwrap(), [(11_000, b"10 999".to_vec())]);
         assert_eq!(store.audience_ids().unwrap(), [(AudienceKey::of("vip"), "vip".into())]);
+    });
+}
+
+#[test]
+fn users_are_counted_by_workspace_and_shadows_go_with_none() {
+    on_every_store(|open| {
+        let store = open();
+        let new = |workspace: &str, name: &str| UserCommit {
+            is_new: true,
+            shadow: Some(Some(b"shadow".to_vec().into())),
+            ..user(key(workspace, name))
+        };
+        store.commit(commit(1, vec![new("w", "a"), new("w", "b"), new("v", "a")])).unwrap();
+        let unchanged = user(key("w", "a"));
+        let without = UserCommit { shadow: Some(None), ..user(key("w", "b")) };
+        store.commit(commit(2, vec![unchanged, without])).unwrap();
+        drop(store);
+        let store = open();
+        assert_eq!(store.workspaces().unwrap(), [("v".into(), 1), ("w".into(), 2)]);
+        let shadow = |name: &str| store.shadow(&key("w", name)).unwrap();
+        assert_eq!(shadow("a").as_deref(), Some(&b"shadow".to_vec()));
+        assert_eq!(shadow("b"), None);
+    });
+}
+
+#[test]
+fn documents_are_found_by_what_their_names_begin_with() {
+    on_every_store(|open| {
+        let store = open();
+        let names = ["a", "b/1", "b/2", "b/10", "b0", "c"];
+        let documents = names.map(|name| (name.into(), Some(name.as_bytes().to_vec())));
+        let put = |documents: Vec<(Arc<str>, Option<Vec<u8>>)>| {
+            store.commit(Commit { documents, ..commit(1, vec![]) }).unwrap();
+        };
+        put(documents.to_vec());
+        put(vec![("b/2".into(), None), ("a".into(), Some(b"other".to_vec()))]);
+        let names = |after: Option<&str>, limit| -> Vec<String> {
+            let found = store.documents("b/", after, limit).unwrap();
+            found.into_iter().map(|(name, _)| name.to_string()).collect()
+        };
+        assert_eq!(names(None, 9), ["b/1", "b/10"]);
+        assert_eq!(names(None, 1), ["b/1"]);
+        assert_eq!(names(Some("b/1"), 9), ["b/10"]);
+        assert_eq!(store.document("a").unwrap().as_deref(), Some(&b"other"[..]));
+        assert_eq!(store.document("b/2").unwrap(), None);
     });
 }

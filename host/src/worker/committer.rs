@@ -31,6 +31,14 @@ impl Committer {
         Ok(Committer { jobs: Some(jobs), thread: Some(thread) })
     }
 
+    /// Lets go of something on a thread where nobody waits for it.
+    pub(super) fn dispose(&self, thing: impl Send + 'static) {
+        let disposing = std::thread::Builder::new().name("muster-dispose".to_string());
+        if let Err(error) = disposing.spawn(move || drop(thing)) {
+            tracing::warn!(%error, "no thread to let go of old rules on");
+        }
+    }
+
     /// Hands a turn over, when the one before it is committed.
     pub(super) fn submit(&self, job: Job) {
         let refused = match &self.jobs {

@@ -1,13 +1,14 @@
 //! Turns: timers that are due, a batch of messages by user, users to evaluate anew.
 
 use super::committer::{Committer, Job, answer};
-use super::{Delivery, Order, Shared, Unavailable};
+use super::rules::WorkspaceRules;
+use super::trial::{self, Trial};
+use super::{Delivery, Order, Shared, Unavailable, lock};
 use crate::clock::Clock;
-use crate::group::{Evaluator, Group, StepError, Stepped};
-use crate::guest::GuestInstances;
-use crate::ruleset::Ruleset;
+use crate::group::{Group, StepError, Stepped};
+use crate::lifecycle::{Deployment, Observed};
 use crate::store::{HistoryCursor, UserKey};
-use muster_core::{Message, Plan, Reach, Succession, Time, evaluated_by};
+use muster_core::{Message, Reach, Time};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -24,12 +25,6 @@ const RECENT_USERS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// Turns between two rounds of deleting what is past its retention, and rows looked at in each.
 const EXPIRE_EVERY: u64 = 64;
 const EXPIRE_ROWS: usize = 1_024;
-/// Plans of a workspace from which users carry over what they have, when rules change faster than
-/// all users are evaluated anew. From older ones, everything is gathered from history.
-const EARLIER_PLANS: usize = 4;
-/// How long users are evaluated anew in one turn, so that live messages wait no longer for that.
-const REEVALUATE_TIME_MAX: Duration = Duration::from_millis(2);
-
 /// The bounds of turns.
 pub(super) struct TurnSettings {
     pub(super) batch_wait: Duration,
@@ -39,50 +34,19 @@ pub(super) struct TurnSettings {
     pub(super) transitions_retention_ms: i64,
 }
 
-struct WorkspaceRules {
-    plan: Arc<Plan>,
-    instances: GuestInstances,
-    /// Plans before this one, the latest last, that users may have been evaluated by.
-    earlier: VecDeque<Arc<Plan>>,
-    successions: Vec<Succession>,
-}
-
-impl WorkspaceRules {
-    /// Those rules after others, if there were any.
-    fn after(before: Option<WorkspaceRules>, ruleset: &Ruleset) -> WorkspaceRules {
-        let mut earlier = VecDeque::new();
-        if let Some(before) = before {
-            earlier = before.earlier;
-            earlier.push_back(before.plan);
-        }
-        while earlier.len() > EARLIER_PLANS {
-            earlier.pop_front();
-        }
-        let plan = ruleset.plan.clone();
-        let successions = earlier.iter().filter_map(|earlier| Succession::new(earlier, &plan));
-        let successions = successions.collect();
-        WorkspaceRules { plan, instances: ruleset.instances(), earlier, successions }
-    }
-
-    fn evaluator(&mut self) -> Evaluator<'_> {
-        let (plan, successions) = (&*self.plan, &*self.successions);
-        Evaluator { plan, successions, decide: &mut self.instances }
-    }
-}
-
 /// The worker's thread.
 pub(super) struct Turns {
-    settings: TurnSettings,
-    shared: Arc<Shared>,
+    pub(super) settings: TurnSettings,
+    pub(super) shared: Arc<Shared>,
     clock: Box<dyn Clock>,
-    stood: Time,
-    rules: HashMap<Arc<str>, WorkspaceRules>,
-    group: Group,
+    pub(super) stood: Time,
+    pub(super) rules: HashMap<Arc<str>, WorkspaceRules>,
+    pub(super) group: Group,
     committer: Committer,
     /// Timers that were fired in the last turn, and are still in the store while it is committed.
     fired: HashSet<(Time, UserKey)>,
-    /// Where the search for users of other rules goes on; none when all were found.
-    reevaluating: Option<Option<UserKey>>,
+    /// Workspaces whose users have yet to go over to other rules.
+    pub(super) sweeping: VecDeque<Arc<str>>,
     expiring: Option<HistoryCursor>,
     turns: u64,
 }
@@ -92,7 +56,8 @@ pub(super) struct Turns {
 struct Intake {
     deliveries: Vec<Delivery>,
     messages: usize,
-    rules: VecDeque<(Arc<str>, Ruleset)>,
+    rules: Vec<(Arc<str>, Deployment)>,
+    documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
     ended: bool,
 }
 
@@ -101,7 +66,7 @@ impl Turns {
         settings: TurnSettings,
         shared: Arc<Shared>,
         clock: Box<dyn Clock>,
-        rulesets: HashMap<Arc<str>, Ruleset>,
+        deployments: HashMap<Arc<str>, Deployment>,
         committer: Committer,
     ) -> Turns {
         let stood = shared.store.clock();
@@ -114,12 +79,12 @@ impl Turns {
             group: Group::new(RECENT_USERS),
             committer,
             fired: HashSet::new(),
-            reevaluating: None,
+            sweeping: VecDeque::new(),
             expiring: None,
             turns: 0,
         };
-        for (workspace, ruleset) in rulesets {
-            turns.set_rules(workspace, &ruleset);
+        for (workspace, deployment) in deployments {
+            turns.set_rules(workspace, deployment);
         }
         turns
     }
@@ -127,9 +92,10 @@ impl Turns {
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         loop {
             let mut intake = self.collect(orders);
-            for (workspace, ruleset) in std::mem::take(&mut intake.rules) {
-                self.set_rules(workspace, &ruleset);
+            for (workspace, deployment) in std::mem::take(&mut intake.rules) {
+                self.set_rules(workspace, deployment);
             }
+            self.group.put(std::mem::take(&mut intake.documents));
             let ended = intake.ended;
             match self.shared.failure() {
                 Some(reason) => {
@@ -143,17 +109,27 @@ impl Turns {
         }
     }
 
-    fn set_rules(&mut self, workspace: Arc<str>, ruleset: &Ruleset) {
-        self.group.remember(&ruleset.plan);
-        let rules = WorkspaceRules::after(self.rules.remove(&workspace), ruleset);
-        self.rules.insert(workspace, rules);
-        self.reevaluating = Some(None);
+    fn set_rules(&mut self, workspace: Arc<str>, deployment: Deployment) {
+        for arm in &deployment.arms {
+            self.group.remember(&arm.ruleset.plan);
+        }
+        let revision = deployment.state.revision;
+        let observed = Observed { revision, ..Observed::default() };
+        lock(&self.shared.observed).insert(workspace.clone(), observed);
+        let before = self.rules.insert(workspace.clone(), WorkspaceRules::new(deployment));
+        if let Some(before) = before {
+            // Thousands of instances take their time to end, which live messages do not wait for.
+            self.committer.dispose(before);
+        }
+        if !self.sweeping.contains(&workspace) {
+            self.sweeping.push_back(workspace);
+        }
     }
 
     /// Waits for messages, and then for more of them, until the batch is full or has waited enough.
     fn collect(&self, orders: &Receiver<Order>) -> Intake {
         let mut intake = Intake::default();
-        let idle = if self.reevaluating.is_some() { Duration::ZERO } else { IDLE_WAIT };
+        let idle = if self.sweeping.is_empty() { IDLE_WAIT } else { Duration::ZERO };
         let mut wait = idle;
         let mut until: Option<Instant> = None;
         while intake.messages < self.settings.batch_messages_max {
@@ -162,8 +138,10 @@ impl Turns {
                     intake.messages += delivery.messages.len().max(1);
                     intake.deliveries.push(delivery);
                 }
-                Ok(Order::Rules { workspace, ruleset }) => {
-                    intake.rules.push_back((workspace, ruleset));
+                Ok(Order::Rules { workspace, deployment, documents, delivery }) => {
+                    intake.rules.extend(deployment.map(|deployment| (workspace, *deployment)));
+                    intake.documents.extend(documents);
+                    intake.deliveries.push(delivery);
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => {
@@ -185,7 +163,7 @@ impl Turns {
         let result = self
             .fire_timers()
             .and_then(|()| self.step_messages(&mut intake))
-            .and_then(|()| self.reevaluate())
+            .and_then(|()| self.sweep())
             .and_then(|()| self.expire());
         if let Err(error) = result {
             self.shared.fail(&error.to_string());
@@ -195,6 +173,7 @@ impl Turns {
         for delivery in &mut intake.deliveries {
             self.group.refuse(std::mem::take(&mut delivery.dead_letters));
         }
+        self.publish_failures();
         if !self.group.is_empty() || !intake.deliveries.is_empty() {
             let metrics = &self.shared.metrics;
             metrics.batch_messages.observe(intake.messages as f64);
@@ -202,6 +181,13 @@ impl Turns {
             metrics.stage_seconds.with_label_values(&["step"]).observe(seconds);
             let commit = self.group.take(self.stood);
             self.committer.submit(Job { commit, deliveries: intake.deliveries });
+        }
+    }
+
+    fn publish_failures(&self) {
+        for (workspace, rules) in self.rules.iter().filter(|(_, rules)| rules.has_failed) {
+            let mut observed = lock(&self.shared.observed);
+            observed.entry(workspace.clone()).or_default().failures = rules.failures();
         }
     }
 
@@ -243,43 +229,45 @@ impl Turns {
         Ok(())
     }
 
-    /// Evaluates users anew whom other rules evaluated last, a bounded number in a turn.
-    fn reevaluate(&mut self) -> Result<(), StepError> {
-        let Some(after) = self.reevaluating.take() else { return Ok(()) };
-        let users = self.shared.store.users(after.as_ref(), self.settings.reevaluations_max)?;
-        let mut last = None;
-        let started = Instant::now();
-        for key in users {
-            if started.elapsed() > REEVALUATE_TIME_MAX {
-                break;
-            }
-            last = Some(key.clone());
-            let Some(rules) = self.rules.get(&key.workspace) else { continue };
-            let record = self.shared.store.user(&key)?;
-            let current = Ok(rules.plan.fingerprint());
-            if record.is_some_and(|record| evaluated_by(&record.state) != current) {
-                self.step(&key, &[], self.stood)?;
-            }
-        }
-        self.reevaluating = last.map(Some);
-        Ok(())
-    }
-
-    fn step(&mut self, key: &UserKey, messages: &[Message], now: Time) -> Result<(), StepError> {
+    pub(super) fn step(
+        &mut self,
+        key: &UserKey,
+        messages: &[Message],
+        now: Time,
+    ) -> Result<(), StepError> {
         let Some(rules) = self.rules.get_mut(&key.workspace) else { return Ok(()) };
         let started = Instant::now();
         let store = &*self.shared.store;
-        let stepped = self.group.step(store, rules.evaluator(), key, messages, now)?;
+        let deployment = rules.deployment.clone();
+        let arm = deployment.arm_of(&key.workspace, &key.user);
+        let stepped = if rules.has_shadows {
+            let shadow = deployment.shadow_of(&key.workspace, &key.user);
+            let (counts, beside) = rules.both(arm, shadow);
+            let (stepped, compared) =
+                self.group.step_tried(store, counts, beside, key, messages, now)?;
+            if let Some((compared, shadow)) = compared.as_ref().zip(shadow) {
+                let (arms, report) = ([arm, shadow], &stepped.report);
+                let trial = Trial { key, arms, compared, report, now };
+                trial::record(&self.shared, &mut self.group, rules, &trial)?;
+                rules.has_failed |= !compared.report.failures.is_empty();
+            }
+            stepped
+        } else {
+            self.group.step(store, rules.evaluator(arm), key, messages, now)?
+        };
+        rules.has_failed |= !stepped.report.failures.is_empty();
+        trial::note(&self.shared, &deployment, key, &stepped.transitions);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let metrics = &self.shared.metrics;
         metrics.cpu_microseconds.with_label_values(&[&key.workspace]).inc_by(micros);
-        self.count(key, &stepped);
+        self.count(key, deployment.arms[arm].version_name(), &stepped);
         Ok(())
     }
 
-    fn count(&self, key: &UserKey, stepped: &Stepped) {
+    fn count(&self, key: &UserKey, version: &str, stepped: &Stepped) {
         let (metrics, report) = (&self.shared.metrics, &stepped.report);
         metrics.duplicates.inc_by(report.duplicates);
+        metrics.late.inc_by(report.late);
         metrics.evaluations.with_label_values(&[&key.workspace]).inc_by(report.evaluations);
         metrics.evaluations_with_history.inc_by(report.evaluations_with_history);
         metrics.decisions.inc_by(report.decisions);
@@ -295,6 +283,7 @@ impl Turns {
                 &transition.audience,
                 transition.change.name(),
                 transition.engine.name(),
+                version,
                 transition.cause.name(),
             ];
             metrics.transitions.with_label_values(&labels).inc();
@@ -324,7 +313,7 @@ impl Turns {
         let keep_from = |workspace: &str, event: &str| match self
             .rules
             .get(workspace)
-            .map(|rules| rules.plan.reach(event))
+            .and_then(|rules| rules.deployment.reach(event))
         {
             Some(Reach::Forever) => Time::MIN,
             Some(Reach::Span(milliseconds)) => before(milliseconds.max(retained)),

@@ -4,7 +4,7 @@ use super::fingerprint;
 use super::order::{Places, list_audiences, order_modules};
 use super::{
     AudiencePlan, Candidates, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Place,
-    Plan, PlanError, PredicatePlan, SelectorPlan, SeriesPlan, Settings, Watch,
+    Plan, PlanError, PredicatePlan, SelectorPlan, SeriesPlan, Settings, Standing, Watch,
 };
 use crate::answer::Answer;
 use crate::decide::Decide;
@@ -15,7 +15,7 @@ use crate::module::{Audience, AudienceKey, Module};
 use crate::series::{SeriesKey, SeriesKind, SeriesRoom};
 use crate::value::Value;
 use crate::window::Window;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The newest events that a series keeps unmerged: at least this many, so that bursts do not eat
@@ -32,26 +32,25 @@ impl Plan {
     /// Lays out the modules, and decides once, by asking them, who a user is of whom nothing is
     /// known. The questions that the plan will ask number the modules as they are given here.
     ///
-    /// `removed` names audiences that no module defines any more, whose members have yet to leave.
-    ///
     /// # Errors
     /// When the modules contradict each other, or one does not answer.
     pub fn new(
         settings: Settings,
         modules: &[Module],
-        removed: impl IntoIterator<Item = (AudienceKey, Arc<str>)>,
+        standing: Standing<'_>,
         decide: &mut dyn Decide,
     ) -> Result<Plan, PlanError> {
-        let audiences = list_audiences(modules)?;
+        let audiences = list_audiences(modules, &standing.without)?;
         let order = order_modules(modules, &audiences)?;
         let mut builder = Builder::new(settings);
         builder.add_modules(modules, &order);
         builder.add_audiences(modules, &order, &audiences)?;
+        builder.keep(standing.kept, modules.len());
         let mut plan = builder.finish()?;
-        plan.removed = removed
-            .into_iter()
-            .filter(|(key, _)| !plan.audience_by_key.contains_key(key))
-            .collect();
+        let is_here = |key: &AudienceKey| plan.audience_by_key.contains_key(key);
+        plan.paused = standing.paused.into_iter().filter(is_here).collect();
+        plan.removed = standing.known.into_iter().filter(|(key, _)| !is_here(key)).collect();
+        plan.fingerprint = fingerprint::of(&plan, standing.kept);
         plan.settle(modules, decide)?;
         Ok(plan)
     }
@@ -63,6 +62,9 @@ pub(super) fn of_nothing(feature: &Feature) -> Option<Value> {
         Feature::Attribute(_) => None,
     }
 }
+
+/// The place of a condition that no audience looks at.
+const NOBODY: usize = usize::MAX;
 
 /// What a series is: its kind, its selector and its value property.
 type SeriesContent = (SeriesKind, Arc<Selector>, Option<Arc<str>>);
@@ -114,6 +116,7 @@ impl Builder {
                 modules: Vec::new(),
                 baseline: Vec::new(),
                 removed: HashMap::new(),
+                paused: BTreeSet::new(),
             },
         }
     }
@@ -138,7 +141,11 @@ impl Builder {
         let (mut conditions, mut values): (Vec<Vec<usize>>, Vec<Vec<usize>>) = Default::default();
         for (origin, module) in modules.iter().enumerate() {
             self.origin = origin;
-            let listed = module.conditions.iter().map(|c| self.condition(c, &index_of));
+            let listed = module.conditions.iter().map(|c| match c {
+                // What was left out may be referred to by what was left out with it.
+                Condition::Member(id) if !index_of.contains_key(&**id) => NOBODY,
+                _ => self.condition(c, &index_of),
+            });
             conditions.push(listed.collect());
             values.push(module.values.iter().map(|value| self.feature(value)).collect());
         }
@@ -159,6 +166,22 @@ impl Builder {
         }
         self.link_referrers();
         Ok(())
+    }
+
+    /// Keeps the series of modules that decide nothing here, so that their rules can be gone back to
+    /// without reading history. They are numbered after those that do.
+    fn keep(&mut self, modules: &[Module], first: usize) {
+        for (origin, module) in (first..).zip(modules) {
+            self.origin = origin;
+            let compared = module.conditions.iter().filter_map(|condition| match condition {
+                Condition::Compare { feature, .. } => Some(feature),
+                Condition::Member(_) => None,
+            });
+            let features = compared.chain(&module.values);
+            for feature in features.filter(|feature| matches!(feature, Feature::Events { .. })) {
+                self.feature(feature);
+            }
+        }
     }
 
     fn add_audience(&mut self, audience: AudiencePlan) -> Result<(), PlanError> {
@@ -325,7 +348,6 @@ impl Builder {
         let keys = self.plan.audiences.iter().map(|audience| audience.key).collect();
         let tables = (&*self.plan.series, &*self.plan.features, &*self.plan.conditions);
         self.plan.watch = Watch::new(self.essentials, self.audiences_of, keys, tables);
-        self.plan.fingerprint = fingerprint::of(&self.plan);
         Ok(self.plan)
     }
 }

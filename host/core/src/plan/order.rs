@@ -2,16 +2,22 @@
 
 use super::PlanError;
 use crate::feature::Condition;
-use crate::module::Module;
+use crate::module::{AudienceKey, Module};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where each audience is, by its id: its module, and its index there.
 pub(super) type Places<'a> = BTreeMap<&'a str, (usize, usize)>;
 
-pub(super) fn list_audiences(modules: &[Module]) -> Result<Places<'_>, PlanError> {
+pub(super) fn list_audiences<'m>(
+    modules: &'m [Module],
+    without: &BTreeSet<AudienceKey>,
+) -> Result<Places<'m>, PlanError> {
     let mut audiences = Places::new();
     for (at, module) in modules.iter().enumerate() {
         for (local, audience) in module.audiences.iter().enumerate() {
+            if without.contains(&AudienceKey::of(&audience.id)) {
+                continue;
+            }
             if let Some((first, _)) = audiences.insert(&audience.id, (at, local)) {
                 return Err(PlanError::DuplicateAudience {
                     id: audience.id.clone(),
@@ -30,9 +36,10 @@ pub(super) fn order_modules(
     audiences: &Places<'_>,
 ) -> Result<Vec<usize>, PlanError> {
     let mut needs: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); modules.len()];
-    for (at, module) in modules.iter().enumerate() {
-        for condition in &module.conditions {
-            let Condition::Member(id) = condition else { continue };
+    for (origin, local) in audiences.values() {
+        let (at, module) = (*origin, &modules[*origin]);
+        for condition in &module.audiences[*local].conditions {
+            let Condition::Member(id) = &module.conditions[*condition as usize] else { continue };
             let Some((target, _)) = audiences.get(&**id) else {
                 let (module, id) = (module.name.clone(), id.clone());
                 return Err(PlanError::UnknownAudience { module, id });

@@ -17,10 +17,16 @@ impl Plan {
     ) -> Result<(), PlanError> {
         let mut by_module: Vec<Vec<usize>> = vec![Vec::new(); self.modules.len()];
         for (at, audience) in self.audiences.iter().enumerate() {
-            by_module[audience.module].push(at);
+            // Nobody enters a paused audience, whoever she is.
+            if !self.paused.contains(&audience.key) {
+                by_module[audience.module].push(at);
+            }
         }
         let mut members: BTreeSet<usize> = BTreeSet::new();
         for (plan, mut asked) in self.modules.iter().zip(by_module) {
+            if asked.is_empty() {
+                continue;
+            }
             asked.sort_by_key(|audience| self.audiences[*audience].local);
             let locals: Vec<u32> = asked.iter().map(|a| self.audiences[*a].local).collect();
             let module = &modules[plan.origin];

@@ -113,9 +113,10 @@ fn watches(earlier: &Plan, before: &FeaturePlan, later: &Plan, feature: &Feature
         && feature.conditions.iter().all(known)
 }
 
-/// Whether an audience is new, or of another version.
+/// Whether an audience is new, of another version, or was paused.
 fn is_other(earlier: &Plan, later: &Plan, audience: usize) -> bool {
     let plan = &later.audiences[audience];
     let before = earlier.audience_by_key.get(&plan.key).map(|at| &earlier.audiences[*at]);
     before.is_none_or(|before| before.version != plan.version)
+        || earlier.paused.contains(&plan.key) && !later.paused.contains(&plan.key)
 }

@@ -190,6 +190,7 @@ impl Session<'_> {
             self.report.duplicates += 1;
             return;
         }
+        self.report.late += u64::from(event.time < self.user.evaluated_at);
         self.user.arrivals += 1;
         self.accepted.push(Arrival { number: self.user.arrivals, event: event.clone() });
     }

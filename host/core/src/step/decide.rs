@@ -28,13 +28,13 @@ impl Session<'_> {
     ) -> Result<Vec<(usize, Change)>, Damaged> {
         let plan = self.plan;
         if !self.known {
-            let baseline = plan.baseline.iter().filter(|audience| !self.stuck.contains(audience));
+            let baseline = plan.baseline.iter().filter(|audience| !self.is_stuck(**audience));
             let baseline = baseline.map(|audience| (plan.audiences[*audience].key, at));
             self.profile.memberships = baseline.collect();
         }
         let mut pending = Pending::new();
         for audience in audiences {
-            if self.stuck.contains(&audience) {
+            if self.is_stuck(audience) {
                 continue;
             }
             // Who is not in and is kept out stays so. When a reference changes that, it says so.
@@ -92,7 +92,7 @@ impl Session<'_> {
         let plan = self.plan;
         asked.sort_unstable_by_key(|audience| plan.audiences[*audience].local);
         asked.dedup();
-        asked.retain(|audience| !self.stuck.contains(audience));
+        asked.retain(|audience| !self.is_stuck(*audience));
         let mut decided = Vec::new();
         let mut rest = Vec::with_capacity(asked.len());
         for audience in asked {
@@ -129,6 +129,13 @@ impl Session<'_> {
             self.settle(audience);
         }
         Ok(is_out)
+    }
+
+    /// Whether an audience stays as it is.
+    pub(super) fn is_stuck(&self, audience: usize) -> bool {
+        self.stuck.contains(&audience)
+            || !self.plan.paused.is_empty()
+                && self.plan.paused.contains(&self.plan.audiences[audience].key)
     }
 
     /// What was decided after all is marked no more.
@@ -173,7 +180,7 @@ impl Session<'_> {
         }
         // What history was read for may have failed for some of them.
         let rest: Vec<usize> =
-            asked.iter().copied().filter(|audience| !self.stuck.contains(audience)).collect();
+            asked.iter().copied().filter(|audience| !self.is_stuck(*audience)).collect();
         if rest.len() < asked.len() {
             return match rest.is_empty() {
                 true => Ok(Vec::new()),

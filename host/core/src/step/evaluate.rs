@@ -6,7 +6,7 @@ use crate::answer::Answer;
 use crate::codec::Damaged;
 use crate::event::Arrival;
 use crate::feature::Aggregate;
-use crate::plan::{ConditionKind, FeaturePlan, Origin, Place};
+use crate::plan::{ConditionKind, FeaturePlan, Origin, Place, Plan};
 use crate::series::{Series, count_distinct};
 use crate::time::Time;
 use crate::transition::Cause;
@@ -20,6 +20,13 @@ pub(super) struct Findings {
     conditions: Vec<Option<bool>>,
     /// Counts of different values that history had to give, and when they may change.
     distinct: BTreeMap<usize, (Answer, Option<Time>)>,
+}
+
+impl Findings {
+    /// Nothing yet.
+    pub(super) fn new(plan: &Plan) -> Findings {
+        Findings { conditions: vec![None; plan.conditions.len()], distinct: BTreeMap::new() }
+    }
 }
 
 impl FeaturePlan {
@@ -42,10 +49,7 @@ impl Session<'_> {
     ) -> Result<(), Damaged> {
         self.report.evaluations += 1;
         self.history_used = false;
-        let mut findings = Findings {
-            conditions: vec![None; self.plan.conditions.len()],
-            distinct: BTreeMap::new(),
-        };
+        let mut findings = Findings::new(self.plan);
         if !touched.is_empty() || !self.known {
             let audiences = self.candidates(&touched, at)?;
             let changes = self.decide_all(audiences, &mut findings, at)?;
@@ -279,6 +283,9 @@ impl Session<'_> {
         let dues = plan.series[series].features.iter().filter_map(|index| {
             let feature = &plan.features[*index];
             let Origin::Series { aggregate, window, .. } = &feature.origin else { return None };
+            if feature.conditions.is_empty() && feature.readers.is_empty() {
+                return None;
+            }
             if let Some((_, next)) = findings.distinct.get(index) {
                 return *next;
             }

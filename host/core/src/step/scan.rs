@@ -15,20 +15,16 @@ use crate::transition::{Cause, Change};
 use crate::value::Value;
 use crate::window::{Extent, Window};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Session<'_> {
     /// Evaluates the user over all of her events.
     pub(super) fn scan(&mut self, at: Time, cause: Cause) {
-        let everything = Extent { first: Time::MIN, last: Time::MAX };
-        let Some(events) = self.events(Request { event: None, extent: everything }) else { return };
+        self.stuck.clear();
+        let Some(history) = self.read_all(at) else { return };
         self.report.evaluations += 1;
         self.report.evaluations_with_history += 1;
-        let asked = self.doubts(&events, &|_| true, at);
-        self.stuck.clear();
-        self.ask_about(asked);
-        let history = History::new(events, std::mem::take(&mut self.verdicts));
         let before = self.profile.memberships.clone();
         let mut truths = history.truths(self.plan, &self.profile.attributes, at);
         let mut changes = Vec::new();
@@ -52,6 +48,36 @@ impl Session<'_> {
         self.verdicts = history.verdicts;
     }
 
+    /// All events of the user, and what modules say of them; none while they must be read.
+    fn read_all(&mut self, at: Time) -> Option<History> {
+        let everything = Extent { first: Time::MIN, last: Time::MAX };
+        let events = self.events(Request { event: None, extent: everything })?;
+        let asked = self.doubts(&events, &|_| true, at);
+        self.ask_about(asked);
+        Some(History::new(events, std::mem::take(&mut self.verdicts)))
+    }
+
+    /// What features are worth at an instant; nothing while history is needed.
+    pub(super) fn scan_values(
+        &mut self,
+        features: &BTreeSet<usize>,
+        at: Time,
+    ) -> Vec<Option<Value>> {
+        let Some(history) = self.read_all(at) else { return Vec::new() };
+        features.iter().map(|feature| self.scan_value(*feature, &history, at)).collect()
+    }
+
+    fn scan_value(&self, feature: usize, history: &History, at: Time) -> Option<Value> {
+        let plan = self.plan;
+        match &plan.features[feature].origin {
+            Origin::Attribute(name) => self.profile.attributes.get(name).cloned(),
+            Origin::Series { series, aggregate, window } => {
+                let (events, of) = (history.of(plan, *series), plan.series[*series].of.as_deref());
+                aggregate_over(&events, *aggregate, of, window.extent(at)).value()
+            }
+        }
+    }
+
     fn scan_module(
         &mut self,
         module: usize,
@@ -69,7 +95,7 @@ impl Session<'_> {
         let numbered = plan.audiences.iter().enumerate();
         let mut asked: Vec<usize> =
             numbered.filter(|(_, audience)| audience.module == module).map(|(at, _)| at).collect();
-        asked.retain(|audience| !self.stuck.contains(audience));
+        asked.retain(|audience| !self.is_stuck(*audience));
         if asked.is_empty() {
             return Vec::new();
         }
@@ -81,19 +107,7 @@ impl Session<'_> {
             let held = audience.conditions.iter().filter(|(_, condition)| truths[*condition]);
             conditions.extend(held.map(|(local, _)| *local));
             for (local, feature) in &audience.values {
-                values[*local as usize] = match &plan.features[*feature].origin {
-                    Origin::Attribute(name) => self.profile.attributes.get(name).cloned(),
-                    Origin::Series { series, aggregate, window } => {
-                        let events = history.of(plan, *series);
-                        aggregate_over(
-                            &events,
-                            *aggregate,
-                            plan.series[*series].of.as_deref(),
-                            window.extent(at),
-                        )
-                        .value()
-                    }
-                };
+                values[*local as usize] = self.scan_value(*feature, history, at);
             }
         }
         conditions.sort_unstable();

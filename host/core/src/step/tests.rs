@@ -1,11 +1,11 @@
 //! Both engines over the same random conditions and messages: the same transitions, however little
 //! room the state engine has.
 
-use super::{Input, Outcome, Step, Verdicts, step};
+use super::{Explanation, Ground, Input, Outcome, Step, Verdicts, explain, step};
 use crate::{
     Aggregate, Arrival, Audience, AudienceKey, Comparison, Condition, Decide, DecideError, Engine,
     Event, ExactFrom, Feature, Message, Module, Plan, Predicate, Question, Request, Selection,
-    Selector, Settings, Span, Succession, Test, Time, Transition, Value, Window,
+    Selector, Settings, Span, Standing, Succession, Test, Time, Transition, Value, Window,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -62,6 +62,26 @@ impl Decide for Mirror {
     }
 }
 
+/// A module with an audience of each condition, whose version is the condition.
+fn module(conditions: &[Condition]) -> Module {
+    let audiences = (0u32..).zip(conditions).map(|(at, condition)| Audience {
+        id: format!("a{at:02}").into(),
+        name: "".into(),
+        version: format!("{condition:?}").into(),
+        conditions: vec![at],
+        values: vec![],
+        requires: vec![],
+        excludes: vec![],
+    });
+    Module {
+        name: "m".into(),
+        predicates: vec!["p0".into(), "p1".into()],
+        conditions: conditions.to_vec(),
+        values: vec![],
+        audiences: audiences.collect(),
+    }
+}
+
 /// One user, her stored blobs, and all of her history.
 struct Rig {
     plan: Plan,
@@ -83,24 +103,23 @@ impl Rig {
     }
 
     fn with(settings: Settings, conditions: &[Condition]) -> Rig {
-        let audiences = (0u32..).zip(conditions).map(|(at, condition)| Audience {
-            id: format!("a{at:02}").into(),
-            name: "".into(),
-            version: format!("{condition:?}").into(),
-            conditions: vec![at],
-            values: vec![],
-            requires: vec![],
-            excludes: vec![],
-        });
-        let module = Module {
-            name: "m".into(),
-            predicates: vec!["p0".into(), "p1".into()],
-            conditions: conditions.to_vec(),
-            values: vec![],
-            audiences: audiences.collect(),
-        };
+        Rig::standing(settings, conditions, &[], &[])
+    }
+
+    /// Audiences of one condition each, of which some are paused, beside conditions whose series
+    /// are kept.
+    fn standing(
+        settings: Settings,
+        conditions: &[Condition],
+        kept: &[Condition],
+        paused: &[usize],
+    ) -> Rig {
+        let kept = [module(kept)];
+        let paused = paused.iter().map(|at| AudienceKey::of(&format!("a{at:02}"))).collect();
+        let standing = Standing { known: Vec::new(), paused, without: [].into(), kept: &kept };
+        let plan = Plan::new(settings, &[module(conditions)], standing, &mut Mirror::default());
         Rig {
-            plan: Plan::new(settings, &[module], [], &mut Mirror::default()).unwrap(),
+            plan: plan.unwrap(),
             successions: Vec::new(),
             mirror: Mirror::default(),
             state: None,
@@ -155,6 +174,32 @@ impl Rig {
         self.likely.1 = self.likely.1.max(done.report.likely_error_max);
         self.history.extend(done.history);
         self.transitions.extend(done.transitions);
+    }
+
+    fn explain(&mut self, audience: AudienceKey) -> Vec<Ground> {
+        let mut supplied: Vec<(Request, Vec<Arrival>)> = Vec::new();
+        let mut verdicts = Verdicts::default();
+        loop {
+            let input = Input {
+                state: self.state.as_deref(),
+                profile: self.profile.as_deref(),
+                messages: &[],
+                now: Time::MIN,
+                history: &supplied,
+                successions: &[],
+                verdicts: &verdicts,
+            };
+            match explain(&self.plan, input, audience, &mut self.mirror).unwrap() {
+                Explanation::Done(grounds) => return grounds,
+                Explanation::Needs(requests, told) => {
+                    verdicts = told;
+                    for request in requests {
+                        let events = self.history.iter().filter(|a| request.covers(a)).cloned();
+                        supplied.push((request.clone(), events.collect()));
+                    }
+                }
+            }
+        }
     }
 
     fn message(&mut self, message: &Message, now: Time) {

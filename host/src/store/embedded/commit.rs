@@ -3,7 +3,7 @@
 use super::EmbeddedStore;
 use super::keys;
 use super::rows::UserRows;
-use super::tables::{CLOCK, COMMITS, LAST_DEAD_LETTER, NEWEST};
+use super::tables::{CLOCK, COMMITS, LAST_DEAD_LETTER, NEWEST, USERS};
 use crate::store::{Commit, DEAD_LETTERS_MAX, StoreError};
 use fjall::{OwnedWriteBatch, PersistMode};
 use std::collections::HashMap;
@@ -17,11 +17,16 @@ impl EmbeddedStore {
             (state.commits + 1, state.last_dead_letter)
         };
         let mut cursors: HashMap<Arc<str>, u64> = HashMap::new();
+        let mut users: HashMap<Arc<str>, u64> = HashMap::new();
         let mut batch = self.database.batch();
         let mut rows = UserRows::default();
         let mut value = Vec::new();
         let earliest = commit.users.iter().filter_map(|user| user.due).min();
         for mut user in commit.users {
+            if user.is_new {
+                let workspace = &user.key.workspace;
+                *users.entry(workspace.clone()).or_insert_with(|| self.users_of(workspace)) += 1;
+            }
             for transition in std::mem::take(&mut user.transitions) {
                 let workspace = &user.key.workspace;
                 let newest = cursors.entry(workspace.clone()).or_insert_with(|| {
@@ -47,12 +52,21 @@ impl EmbeddedStore {
         for (key, id) in commit.audiences {
             batch.insert(&self.tables.audiences, key.bits().to_be_bytes(), id.as_bytes());
         }
+        for (name, document) in commit.documents {
+            match document {
+                Some(document) => batch.insert(&self.tables.documents, name.as_bytes(), document),
+                None => batch.remove(&self.tables.documents, name.as_bytes()),
+            }
+        }
         let meta = &self.tables.meta;
         batch.insert(meta, CLOCK, keys::ordered(commit.clock));
         batch.insert(meta, COMMITS, number.to_be_bytes());
         batch.insert(meta, LAST_DEAD_LETTER, last_dead_letter.to_be_bytes());
         for (workspace, newest) in &cursors {
             batch.insert(meta, keys::per_workspace(NEWEST, workspace), newest.to_be_bytes());
+        }
+        for (workspace, count) in &users {
+            batch.insert(meta, keys::per_workspace(USERS, workspace), count.to_be_bytes());
         }
         self.write(batch, number)?;
         let mut state = self.state();
@@ -62,9 +76,14 @@ impl EmbeddedStore {
         for (workspace, newest) in cursors {
             state.cursors.entry(workspace).or_default().newest = newest;
         }
+        state.users.extend(users);
         // Only now that they can be read: a look in between must not pass them by.
         state.timers_from = earliest.map_or(state.timers_from, |due| due.min(state.timers_from));
         Ok(())
+    }
+
+    pub(super) fn users_of(&self, workspace: &str) -> u64 {
+        self.state().users.get(workspace).copied().unwrap_or(0)
     }
 
     /// Writes a batch durably; when that fails, nothing is accepted any more.

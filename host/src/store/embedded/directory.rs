@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAGIC: &str = "muster store";
 /// The format that this version reads and writes: raised with any change of what lies in the tables,
 /// the forms of the core included.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
 

@@ -16,6 +16,12 @@ pub(super) fn user(key: &UserKey) -> Vec<u8> {
     out
 }
 
+pub(super) fn users_prefix(workspace: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(workspace.len() + 1);
+    put_part(&mut out, workspace);
+    out
+}
+
 pub(super) fn put_user(out: &mut Vec<u8>, key: &UserKey) {
     put_part(out, &key.workspace);
     put_part(out, &key.user);

@@ -22,6 +22,7 @@ type Rows = Vec<(Slice, Option<Slice>)>;
 pub(super) struct UserRows {
     users: Rows,
     profiles: Rows,
+    shadows: Rows,
     timers: Rows,
     members: Rows,
     history: Rows,
@@ -39,6 +40,10 @@ impl UserRows {
         }
         if let Some(profile) = user.profile {
             self.profiles.push((self.key.as_slice().into(), Some(profile.as_slice().into())));
+        }
+        if let Some(shadow) = user.shadow {
+            let shadow = shadow.map(|shadow| shadow.as_slice().into());
+            self.shadows.push((self.key.as_slice().into(), shadow));
         }
         self.add_history(user.history);
         if user.due_before != user.due {
@@ -84,6 +89,7 @@ impl UserRows {
         let by_table = [
             (&tables.users, self.users),
             (&tables.profiles, self.profiles),
+            (&tables.shadows, self.shadows),
             (&tables.timers, self.timers),
             (&tables.members, self.members),
             (&tables.history, self.history),

@@ -17,10 +17,14 @@ pub(super) const LAST_DEAD_LETTER: &[u8] = b"last dead letter";
 /// The sequence of a workspace's newest transition, and of the newest that was deleted.
 pub(super) const NEWEST: &str = "newest";
 pub(super) const EXPIRED: &str = "expired";
+/// How many users a workspace has.
+pub(super) const USERS: &str = "users";
 
 pub(super) struct Tables {
     pub(super) users: Keyspace,
     pub(super) profiles: Keyspace,
+    pub(super) shadows: Keyspace,
+    pub(super) documents: Keyspace,
     pub(super) history: Keyspace,
     pub(super) members: Keyspace,
     pub(super) timers: Keyspace,
@@ -37,6 +41,8 @@ pub(super) struct State {
     /// By workspace: the newest transition's sequence, and the newest deleted one's.
     pub(super) cursors: BTreeMap<Arc<str>, Cursor>,
     pub(super) last_dead_letter: u64,
+    /// How many users each workspace has.
+    pub(super) users: BTreeMap<Arc<str>, u64>,
     /// No timer is due before this: what is older was fired, and its traces are not read again.
     pub(super) timers_from: Time,
     pub(super) failed: Option<Arc<str>>,
@@ -57,6 +63,8 @@ impl Tables {
         Ok(Tables {
             users: table("users")?,
             profiles: table("profiles")?,
+            shadows: table("shadows")?,
+            documents: table("documents")?,
             history: table("history")?,
             members: table("members")?,
             timers: table("timers")?,
@@ -73,31 +81,36 @@ impl State {
     /// When the table of such figures cannot be read, or one of them is none.
     pub(super) fn read(tables: &Tables, path: &Path) -> Result<State, StoreError> {
         let broken = |source| StoreError::Broken { path: path.to_path_buf(), source };
-        let damaged = StoreError::Damaged { table: "meta" };
         let number = |key: &[u8]| -> Result<Option<u64>, StoreError> {
             let Some(value) = tables.meta.get(key).map_err(broken)? else { return Ok(None) };
             Ok(Some(Parts(&value).number().ok_or(StoreError::Damaged { table: "meta" })?))
         };
         let clock = number(CLOCK)?.and_then(|bits| Parts(&bits.to_be_bytes()).time());
-        let mut cursors: BTreeMap<Arc<str>, Cursor> = BTreeMap::new();
-        for (figure, is_newest) in [(NEWEST, true), (EXPIRED, false)] {
+        let by_workspace = |figure: &str| -> Result<BTreeMap<Arc<str>, u64>, StoreError> {
             let mut prefix = figure.as_bytes().to_vec();
             prefix.push(0);
+            let mut figures = BTreeMap::new();
             for guard in tables.meta.prefix(prefix.clone()) {
                 let (key, value) = guard.into_inner().map_err(broken)?;
                 let workspace = Parts(&key[prefix.len()..]).text();
-                let (Some(workspace), Some(number)) = (workspace, Parts(&value).number()) else {
-                    return Err(damaged);
-                };
-                let cursor = cursors.entry(workspace).or_default();
-                *(if is_newest { &mut cursor.newest } else { &mut cursor.expired }) = number;
+                let figure = workspace.zip(Parts(&value).number());
+                figures.extend([figure.ok_or(StoreError::Damaged { table: "meta" })?]);
             }
+            Ok(figures)
+        };
+        let mut cursors: BTreeMap<Arc<str>, Cursor> = BTreeMap::new();
+        for (workspace, newest) in by_workspace(NEWEST)? {
+            cursors.entry(workspace).or_default().newest = newest;
+        }
+        for (workspace, expired) in by_workspace(EXPIRED)? {
+            cursors.entry(workspace).or_default().expired = expired;
         }
         Ok(State {
             clock: clock.unwrap_or(Time::EPOCH),
             commits: number(COMMITS)?.unwrap_or(0),
             cursors,
             last_dead_letter: number(LAST_DEAD_LETTER)?.unwrap_or(0),
+            users: by_workspace(USERS)?,
             timers_from: Time::MIN,
             failed: None,
         })

@@ -27,9 +27,17 @@ fn commit(user: &str) -> Commit {
         history: Vec::new(),
         members: Vec::new(),
         transitions: vec![b"{}".to_vec()],
+        shadow: None,
+        is_new: false,
     };
     let clock = Time::from_milliseconds(1_000).unwrap();
-    Commit { clock, users: vec![user], dead_letters: Vec::new(), audiences: Vec::new() }
+    Commit {
+        clock,
+        users: vec![user],
+        dead_letters: Vec::new(),
+        audiences: Vec::new(),
+        documents: Vec::new(),
+    }
 }
 
 /// All files below a folder and what they hold.
@@ -59,10 +67,10 @@ fn a_directory_that_is_something_else_is_left_alone() {
 fn another_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).unwrap());
-    fs::write(folder.path().join("FORMAT"), "muster store 3\n").unwrap();
+    fs::write(folder.path().join("FORMAT"), "muster store 4\n").unwrap();
     let before = contents(folder.path());
     let refusal = refusal(folder.path());
-    assert!(refusal.contains("has format 3, and this version knows format 2"), "{refusal}");
+    assert!(refusal.contains("has format 4, and this version knows format 3"), "{refusal}");
     assert_eq!(contents(folder.path()), before);
 }
 

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// One is the beginning of the other, and so are users: `w` and `ab` must not meet `wa` and `b`.
 const WORKSPACES: [&str; 2] = ["w", "wa"];
@@ -36,6 +36,7 @@ struct Change {
     events: Vec<(&'static str, i64, i64)>,
     members: BTreeMap<&'static str, Option<i64>>,
     transitions: u8,
+    shadow: Option<Option<u8>>,
 }
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
@@ -44,14 +45,17 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let event = (name(), 0i64..4, select(&OFFSETS_MS[..]));
     let members = proptest::collection::btree_map(name(), option::of(0i64..9), 0..3);
     let change = (workspace(), name(), option::of(0i64..50), vec(event, 0..5), members, 0u8..3);
-    let change = change.prop_map(|(workspace, user, due, events, members, transitions)| Change {
-        workspace,
-        user,
-        due,
-        events,
-        members,
-        transitions,
-    });
+    let change = (change, option::of(option::of(any::<u8>())));
+    let change =
+        change.prop_map(|((workspace, user, due, events, members, transitions), shadow)| Change {
+            workspace,
+            user,
+            due,
+            events,
+            members,
+            transitions,
+            shadow,
+        });
     let one = prop_oneof![
         8 => (0i64..5, vec(change, 0..4), vec(any::<u8>(), 0..3))
             .prop_map(|(pause, users, letters)| Operation::Commit { pause, users, letters }),
@@ -70,6 +74,7 @@ struct Worker {
     clock: i64,
     number: u64,
     dues: HashMap<UserKey, Time>,
+    users: HashSet<UserKey>,
 }
 
 impl Worker {
@@ -81,8 +86,12 @@ impl Worker {
             .collect();
         let users = changes.into_iter().rev().map(|(key, change)| self.user(key, change)).collect();
         let audiences = vec![(AudienceKey::from_bits(self.number), "an audience".into())];
+        let named = |letter: &u8| format!("{}/{}", letter % 3, letter % 5).into();
+        let documents =
+            letters.iter().map(|letter| (named(letter), (letter % 2 == 0).then(|| vec![*letter])));
+        let documents = documents.collect();
         let dead_letters = letters.into_iter().map(|letter| vec![letter]).collect();
-        Commit { dead_letters, audiences, ..commit(self.clock, users) }
+        Commit { dead_letters, audiences, documents, ..commit(self.clock, users) }
     }
 
     fn user(&mut self, key: UserKey, change: Change) -> UserCommit {
@@ -106,6 +115,8 @@ impl Worker {
             history,
             members: members.collect(),
             transitions: (0..change.transitions).map(transition).collect(),
+            shadow: change.shadow.map(|shadow| shadow.map(|byte| vec![byte].into())),
+            is_new: self.users.insert(key.clone()),
             ..user(key)
         }
     }
@@ -115,13 +126,17 @@ impl Worker {
 fn all(store: &dyn Store) -> Vec<String> {
     let mut all = vec![
         format!("{:?}", store.clock()),
-        format!("{:?}", store.users(None, 99).unwrap()),
-        format!("{:?}", store.users(Some(&key("w", "é")), 2).unwrap()),
+        format!("{:?}", store.workspaces().unwrap()),
+        format!("{:?}", store.documents("", None, 99).unwrap()),
+        format!("{:?}", store.documents("1/", Some("1/2"), 1).unwrap()),
         format!("{:?}", store.dead_letters(0, 99).unwrap()),
         format!("{:?}", store.dead_letters(2, 3).unwrap()),
         format!("{:?}", store.audience_ids().unwrap()),
     ];
     for workspace in WORKSPACES {
+        all.push(format!("{:?}", store.users(workspace, None, 99).unwrap()));
+        all.push(format!("{:?}", store.users(workspace, Some("é"), 2).unwrap()));
+        all.push(format!("{:?}", NAMES.map(|name| store.shadow(&key(workspace, name)).unwrap())));
         all.push(format!("{:?}", store.cursor(workspace).unwrap()));
         for after in [0, 1, 2, 5, 9, 999] {
             all.push(format!("{:?}", store.transitions(workspace, after, 5)));

@@ -1,7 +1,7 @@
 //! Rules that change: what is carried over answers as what is gathered anew.
 
 use super::{Rig, arrivals, condition, count, message, single};
-use crate::{Cause, Change, Condition, Engine, Time};
+use crate::{AudienceKey, Cause, Change, Condition, Engine, Settings, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -14,19 +14,23 @@ proptest! {
 
     #[test]
     fn both_engines_agree_when_rules_change(
-        stages in vec((vec(condition(), 1..5), vec(message(), 1..25), any::<bool>()), 2..5),
+        stages in vec((vec(condition(), 1..5), vec(message(), 1..25), any::<(bool, bool)>(), vec(0usize..6, 0..3)), 2..5),
         intervals in 1usize..6,
     ) {
         let mut clock = 0;
         let mut rigs: Option<[Rig; 2]> = None;
         let mut conditions: Vec<Condition> = Vec::new();
-        for (more, messages, keeps) in stages {
+        for (more, messages, (stays, is_kept), paused) in stages {
+            let kept = if is_kept { conditions.clone() } else { Vec::new() };
             // Some rules stay, and some come; or all are others.
-            conditions.retain(|_| keeps);
+            conditions.retain(|_| stays);
             conditions.extend(more);
             conditions.sort();
             conditions.dedup();
-            let new = [Engine::State, Engine::Scan].map(|engine| Rig::new(engine, intervals, &conditions));
+            let new = [Engine::State, Engine::Scan].map(|engine| {
+                let settings = Settings { engine, intervals, ..Settings::default() };
+                Rig::standing(settings, &conditions, &kept, &paused)
+            });
             rigs = Some(match rigs {
                 None => new,
                 Some([mut state, mut scan]) => {
@@ -88,4 +92,71 @@ fn a_timer_that_is_overdue_when_rules_change_keeps_its_instant() {
     rig.follow(Rig::new(Engine::State, 4, &same()), at(500));
     let left = rig.transitions.last().map(|told| (told.at, told.change));
     assert_eq!(left, Some((at(120), Change::Left)));
+}
+
+fn with(conditions: &[Condition], kept: &[Condition], paused: &[usize]) -> Rig {
+    let settings = Settings { intervals: 4, ..Settings::default() };
+    Rig::standing(settings, conditions, kept, paused)
+}
+
+#[test]
+fn rules_are_gone_back_to_without_reading_history() {
+    let (old, new) = ([count("buy", 100, 2)], [count("look", 50, 1)]);
+    for (kept, reads) in [(&old[..], 1), (&[], 2)] {
+        let mut rig = bought(&old);
+        rig.follow(with(&new, kept, &[]), at(25));
+        let (message, now) = single(30, true);
+        rig.message(&message, now);
+        rig.follow(with(&old, &[], &[]), at(40));
+        assert_eq!(
+            rig.reads, reads,
+            "for the new series, and for the old ones unless they were kept"
+        );
+        let told = rig.transitions.last().map(|told| (told.at, told.change));
+        assert_eq!(told, Some((at(40), Change::Entered)));
+        while let Some(due) = rig.due.filter(|due| *due < at(200)) {
+            rig.step(&[], due);
+        }
+        let told = rig.transitions.last().map(|told| (told.at, told.change));
+        assert_eq!(told, Some((at(120), Change::Left)));
+    }
+}
+
+#[test]
+fn nobody_enters_or_leaves_what_is_paused_until_it_is_resumed() {
+    let rules = [count("buy", 100, 1), count("buy", 40, 3)];
+    let mut rig = bought(&rules);
+    let before = rig.transitions.len();
+    rig.follow(with(&rules, &[], &[0, 1]), at(30));
+    let (message, now) = single(500, true);
+    rig.message(&message, now);
+    assert_eq!(rig.transitions.len(), before);
+    rig.follow(with(&rules, &[], &[0]), at(600));
+    let told: Vec<_> = rig.transitions[before..].iter().map(|t| (&*t.audience, t.change)).collect();
+    assert_eq!(told, [("a01", Change::Left)]);
+    rig.follow(with(&rules, &[], &[]), at(700));
+    let told: Vec<_> = rig.transitions[before..].iter().map(|t| (&*t.audience, t.change)).collect();
+    assert_eq!(told, [("a01", Change::Left), ("a00", Change::Left)]);
+}
+
+#[test]
+fn an_explanation_gives_the_values_behind_a_decision() {
+    for engine in [Engine::State, Engine::Scan] {
+        let rules = [count("buy", 100, 2), count("look", 100, 1)];
+        let mut rig = Rig::new(engine, 4, &rules);
+        for time in [0, 10, 20] {
+            let (message, now) = single(time, true);
+            rig.message(&message, now);
+        }
+        let grounds = rig.explain(AudienceKey::of("a00"));
+        let value = grounds[0].value.as_ref().map(ToString::to_string);
+        assert_eq!((grounds.len(), value.as_deref()), (1, Some("3")), "{grounds:?}");
+        assert_eq!(
+            grounds[0].of,
+            "count over {\"event\":\"buy\",\"context\":{},\"with\":{}} within 100 ms"
+        );
+        assert!(grounds[0].conditions[0].1);
+        assert!(!rig.explain(AudienceKey::of("a01"))[0].conditions[0].1);
+        assert!(rig.explain(AudienceKey::of("a02")).is_empty());
+    }
 }

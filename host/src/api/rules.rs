@@ -1,0 +1,408 @@
+//! Rules under traffic: versions, shadows, rollouts, and what was seen of them.
+
+use super::failure::Failure;
+use super::{Page, Parameters, Service, Shared, lines};
+use crate::access::Caller;
+use crate::lifecycle::Action;
+use crate::lifecycle::{
+    Class, Failures, RulesState, Share, Step, Subject, Sweep, Verification, Version, names,
+};
+use crate::manager::{ActError, Asker, Change, Manager, Seat, waits_for};
+use crate::ruleset::{ComponentFile, RuleFiles};
+use axum::extract::{Extension, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, body::Bytes};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use muster_rules::Source;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What is deployed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Deploy {
+    #[serde(default)]
+    definitions: Vec<Definitions>,
+    #[serde(default)]
+    components: Vec<Component>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definitions {
+    name: String,
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Component {
+    name: String,
+    base64: String,
+}
+
+/// What is done by name alone, or to a share of users, or to audiences.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Order {
+    /// Rules or engine.
+    of: Option<Subject>,
+    share: Option<Share>,
+    /// Shares one after the other.
+    steps: Option<Vec<Step>>,
+    audiences: Option<Vec<String>>,
+    audience: Option<String>,
+    /// The revision that the caller has seen.
+    revision: Option<u64>,
+}
+
+/// Where a workspace's rules stand.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    workspace: Arc<str>,
+    #[serde(flatten)]
+    state: RulesState,
+    /// Audiences of the active version and of the candidate, and how many the candidate changes.
+    audiences: usize,
+    changed: usize,
+    /// How far users have gone over to this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filling: Option<Sweep>,
+    /// What the next step of the schedule waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
+    /// Evaluations by a shadow since the last change, and how it differed, by class.
+    shadowed: u64,
+    differences: BTreeMap<Class, u64>,
+    /// Modules that failed since.
+    failures: Vec<Failed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    module: Arc<str>,
+    is_candidate: bool,
+    #[serde(flatten)]
+    calls: Failures,
+}
+
+/// How one version differs from another.
+#[derive(Debug, Serialize)]
+pub(super) struct Diff {
+    from: String,
+    to: String,
+    added: BTreeSet<Arc<str>>,
+    changed: BTreeSet<Arc<str>>,
+    removed: BTreeSet<Arc<str>>,
+    same: usize,
+}
+
+/// Which versions are compared: names, or what they begin with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Between {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Of {
+    of: Option<Subject>,
+}
+
+/// A version without its files.
+#[derive(Debug, Serialize)]
+struct Outline {
+    version: String,
+    created: String,
+    by: String,
+    definitions: Vec<String>,
+    components: Vec<String>,
+    audiences: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+pub(super) async fn status(
+    State(service): Shared,
+    Path(workspace): Path<String>,
+) -> Result<Response, Failure> {
+    manage(&service, workspace, |manager, seat| {
+        let state = manager.state(seat.workspace)?.clone();
+        Ok(Json(describe(seat, state)).into_response())
+    })
+    .await
+}
+
+fn describe(seat: &Seat<'_>, state: RulesState) -> Status {
+    let in_force = seat.in_force();
+    let waits_for = waits_for(seat, &state).flatten();
+    seat.worker.observe(seat.workspace, |observed| Status {
+        workspace: seat.workspace.into(),
+        audiences: in_force.as_ref().map_or(0, |rules| rules.ruleset().plan.sizes().audiences),
+        changed: in_force.as_ref().map_or(0, |rules| rules.changed.len()),
+        filling: observed.sweep,
+        waits_for,
+        shadowed: observed.shadowed,
+        differences: observed.differences.clone(),
+        failures: observed
+            .failures
+            .iter()
+            .map(|((is_candidate, module), calls)| Failed {
+                module: module.clone(),
+                is_candidate: *is_candidate,
+                calls: calls.clone(),
+            })
+            .collect(),
+        state,
+    })
+}
+
+pub(super) async fn deploy(
+    State(service): Shared,
+    Path(workspace): Path<String>,
+    caller: Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let deploy: Deploy = parse(&body)?;
+    let files = files(deploy)?;
+    let asker = asker(&caller, None);
+    manage(&service, workspace, move |manager, seat| {
+        let active = manager.state(seat.workspace).ok().and_then(|state| state.active.clone());
+        let (version, state) = manager.deploy(seat, &files, &asker)?;
+        let active = active.map(|active| manager.version(seat.workspace, &active)).transpose()?;
+        let diff = diff(active.as_ref(), &version);
+        let body = serde_json::json!({
+            "version": version.id, "revision": state.revision, "diff": diff,
+        });
+        Ok((StatusCode::CREATED, Json(body)).into_response())
+    })
+    .await
+}
+
+fn files(deploy: Deploy) -> Result<RuleFiles, Failure> {
+    let definitions = deploy.definitions.into_iter();
+    let definitions =
+        definitions.map(|file| Source { name: file.name.into(), text: file.text }).collect();
+    let components = deploy.components.into_iter().map(|file| {
+        let reason = |_| Failure::bad_request(&format!("`{}`: `base64` is none", file.name));
+        let bytes = STANDARD.decode(&file.base64).map_err(reason)?;
+        Ok(ComponentFile { name: file.name.as_str().into(), bytes })
+    });
+    let components = components.collect::<Result<_, Failure>>()?;
+    Ok(RuleFiles { definitions, components, ..RuleFiles::default() })
+}
+
+pub(super) async fn act(
+    State(service): Shared,
+    Path((workspace, action)): Path<(String, String)>,
+    caller: Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let order: Order = if body.is_empty() { Order::default() } else { parse(&body)? };
+    let asker = asker(&caller, order.revision);
+    if action == "remove" {
+        let audience = needed(order.audience, "audience")?;
+        return manage(&service, workspace, move |manager, seat| {
+            let state = manager.remove(seat, &audience, &asker)?;
+            Ok(Json(describe(seat, state)).into_response())
+        })
+        .await;
+    }
+    let of = order.of.unwrap_or(Subject::Rules);
+    let action = match action.as_str() {
+        "shadow" => Action::Shadow { of, share: needed(order.share, "share")? },
+        "rollout" => {
+            let one = order.share.map(|share| vec![Step { share, hold_ms: 0 }]);
+            Action::Rollout { of, steps: needed(one.or(order.steps), "share` or `steps")? }
+        }
+        "advance" => Action::Advance,
+        "promote" => Action::Promote,
+        "rollback" => Action::Rollback,
+        "pause" => Action::Pause { audiences: needed(order.audiences, "audiences")? },
+        "resume" => Action::Resume { audiences: needed(order.audiences, "audiences")? },
+        other => {
+            let reason = format!(
+                "`{other}` is nothing to do with rules: write shadow, rollout, advance, promote, \
+                 rollback, pause, resume or remove"
+            );
+            return Err(Failure::not_found(&reason));
+        }
+    };
+    manage(&service, workspace, move |manager, seat| {
+        let state = manager.act(seat, action, &asker)?;
+        Ok(Json(describe(seat, state)).into_response())
+    })
+    .await
+}
+
+pub(super) async fn verify(
+    State(service): Shared,
+    Path(workspace): Path<String>,
+    Parameters(of): Parameters<Of>,
+) -> Result<Json<Verification>, Failure> {
+    let of = of.of.unwrap_or(Subject::Rules);
+    manage(&service, workspace, move |manager, seat| {
+        let share = manager.state(seat.workspace)?.share(of);
+        let rules = seat.in_force();
+        Ok(Json(seat.worker.observe(seat.workspace, |observed| {
+            observed.verify(of, share, |key| rules.as_ref()?.describe(key))
+        })))
+    })
+    .await
+}
+
+pub(super) async fn diff_of(
+    State(service): Shared,
+    Path(workspace): Path<String>,
+    Parameters(between): Parameters<Between>,
+) -> Result<Json<Diff>, Failure> {
+    manage(&service, workspace, move |manager, seat| {
+        let state = manager.state(seat.workspace)?.clone();
+        let candidate = state.candidate.as_ref().map(|candidate| &candidate.version);
+        // What is tried against what counts, or what counts against what did.
+        let (from, to) = match candidate {
+            Some(candidate) => (state.active.as_ref(), Some(candidate)),
+            None => (state.previous.as_ref(), state.active.as_ref()),
+        };
+        let find = |named: Option<&String>, or: Option<_>| match (named, or) {
+            (Some(name), _) => manager.find(seat.workspace, name).map(Some),
+            (None, Some(id)) => manager.version(seat.workspace, id).map(Some),
+            (None, None) => Ok(None),
+        };
+        let (from, to) = (find(between.from.as_ref(), from)?, find(between.to.as_ref(), to)?);
+        let to = to.ok_or(crate::lifecycle::Refused::NothingActive)?;
+        Ok(Json(diff(from.as_ref(), &to)))
+    })
+    .await
+}
+
+fn diff(from: Option<&Version>, to: &Version) -> Diff {
+    let nothing = BTreeMap::new();
+    let before = from.map_or(&nothing, |from| &from.audiences);
+    let mut diff = Diff {
+        from: from.map(|from| from.id.to_string()).unwrap_or_default(),
+        to: to.id.to_string(),
+        added: BTreeSet::new(),
+        changed: BTreeSet::new(),
+        removed: before.keys().filter(|id| !to.audiences.contains_key(*id)).cloned().collect(),
+        same: 0,
+    };
+    for (id, version) in &to.audiences {
+        match before.get(id) {
+            None => drop(diff.added.insert(id.clone())),
+            Some(before) if before != version => drop(diff.changed.insert(id.clone())),
+            Some(_) => diff.same += 1,
+        }
+    }
+    diff
+}
+
+pub(super) async fn version(
+    State(service): Shared,
+    Path((workspace, name)): Path<(String, String)>,
+) -> Result<Response, Failure> {
+    manage(&service, workspace, move |manager, seat| {
+        let version = manager.find(seat.workspace, &name)?;
+        let outline = Outline {
+            version: version.id.as_str().to_string(),
+            created: version.created,
+            by: version.by,
+            definitions: version.definitions.into_iter().map(|file| file.name).collect(),
+            components: version.components.into_iter().map(|file| file.name).collect(),
+            audiences: version.audiences,
+        };
+        Ok(Json(outline).into_response())
+    })
+    .await
+}
+
+/// Changes of the rules, the latest first.
+pub(super) async fn history(
+    State(service): Shared,
+    Path(workspace): Path<String>,
+    Parameters(page): Parameters<Page>,
+) -> Result<Json<Vec<Change>>, Failure> {
+    let limit = page.limit();
+    let latest = manage(&service, workspace.clone(), |manager, seat| {
+        Ok(manager.state(seat.workspace)?.revision)
+    })
+    .await?;
+    let before = match &page.after {
+        Some(after) => after.parse::<u64>().map_err(|_| {
+            Failure::bad_request("`after` is not a number: write the last `revision` seen")
+        })?,
+        None => latest + 1,
+    };
+    let first = before.saturating_sub(limit as u64);
+    let prefix = names::changes(&workspace);
+    let after = names::change(&workspace, first.saturating_sub(1));
+    let wanted = usize::try_from(before - first).unwrap_or(limit);
+    let read =
+        move |store: &dyn crate::store::Store| store.documents(&prefix, Some(&after), wanted);
+    let mut changes = Vec::new();
+    for (_, document) in service.read(read).await? {
+        let change: Change = serde_json::from_slice(&document)
+            .map_err(|_| Failure::internal("a change in the store is damaged"))?;
+        if change.revision < before {
+            changes.push(change);
+        }
+    }
+    changes.reverse();
+    Ok(Json(changes))
+}
+
+/// Differences from the shadow, the oldest that is kept first.
+pub(super) async fn differences(
+    State(service): Shared,
+    Path(workspace): Path<String>,
+    Parameters(page): Parameters<Page>,
+) -> Result<Response, Failure> {
+    let limit = page.limit();
+    let after = match &page.after {
+        Some(after) => after.parse::<u64>().map_err(|_| {
+            Failure::bad_request("`after` is not a number: write the last `sequence` seen")
+        })?,
+        None => 0,
+    };
+    let prefix = names::differences(&workspace);
+    let from = names::difference(&workspace, after);
+    let found = service.read(move |store| store.documents(&prefix, Some(&from), limit)).await?;
+    let mut body = Vec::new();
+    for (name, document) in found {
+        let sequence = name.rsplit('\0').next().and_then(|text| text.parse::<u64>().ok());
+        let sequence = sequence.unwrap_or_default();
+        body.extend_from_slice(format!("{{\"sequence\":{sequence},\"difference\":").as_bytes());
+        body.extend_from_slice(&document);
+        body.extend_from_slice(b"}\n");
+    }
+    Ok(lines(body))
+}
+
+/// Does something on a thread that may wait.
+async fn manage<T: Send + 'static>(
+    service: &Arc<Service>,
+    workspace: String,
+    act: impl FnOnce(&mut Manager, &Seat<'_>) -> Result<T, ActError> + Send + 'static,
+) -> Result<T, Failure> {
+    let service = service.clone();
+    let done = tokio::task::spawn_blocking(move || service.manage(&workspace, act)).await;
+    match done {
+        Ok(result) => result.map_err(Failure::from),
+        Err(_) => Err(Failure::internal("changing the rules was broken off")),
+    }
+}
+
+fn asker(caller: &Caller, revision: Option<u64>) -> Asker {
+    Asker { by: caller.name().to_string(), reason: None, revision }
+}
+
+fn needed<T>(value: Option<T>, name: &str) -> Result<T, Failure> {
+    value.ok_or_else(|| Failure::bad_request(&format!("`{name}` is missing")))
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| Failure::bad_request(&error.to_string()))
+}

@@ -1,0 +1,123 @@
+//! Folders of rules: deployed when they check and differ from what was deployed of them last, left as
+//! they are when they do not check.
+
+use super::{ActError, Manager, Seat};
+use crate::api::Service;
+use crate::ruleset::{RuleFiles, RulesetError};
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often folders are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Folders in folders that are looked into.
+const DEPTH_MAX: usize = 16;
+
+/// The folders of workspaces.
+pub struct Folders {
+    folders: BTreeMap<Arc<str>, PathBuf>,
+    seen: BTreeMap<Arc<str>, Look>,
+}
+
+/// What a folder looks like from outside: each file, when it was changed, and its length.
+type Look = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+
+impl Folders {
+    /// Those folders, by workspace.
+    pub fn new(folders: &BTreeMap<String, PathBuf>) -> Folders {
+        let folders = folders.iter().map(|(name, path)| (name.as_str().into(), path.clone()));
+        Folders { folders: folders.collect(), seen: BTreeMap::new() }
+    }
+
+    /// Deploys every folder that differs from what was deployed of it last.
+    ///
+    /// # Errors
+    /// When one does not load.
+    pub fn deploy_all(&mut self, service: &Service) -> anyhow::Result<()> {
+        for (workspace, folder) in self.folders.clone() {
+            self.seen.insert(workspace.clone(), look(&folder));
+            deploy(service, &workspace, &folder)
+                .with_context(|| format!("the rules of workspace `{workspace}`"))?;
+        }
+        Ok(())
+    }
+
+    /// Looks for changes until it is dropped; a hangup signal looks into everything at once.
+    pub async fn watch(mut self, service: Arc<Service>) {
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
+            Err(error) => {
+                tracing::error!(%error, "cannot listen for hangups: rules are not reloaded");
+                return;
+            }
+        };
+        loop {
+            let forced = tokio::select! {
+                _ = hangup.recv() => true,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+            };
+            let service = service.clone();
+            let looked = tokio::task::spawn_blocking(move || {
+                self.look(&service, forced);
+                self
+            });
+            match looked.await {
+                Ok(folders) => self = folders,
+                Err(error) => {
+                    tracing::error!(%error, "loading rules was broken off: they stay as they are");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, service: &Service, forced: bool) {
+        for (workspace, folder) in &self.folders {
+            let seen = look(folder);
+            if !forced && self.seen.get(workspace) == Some(&seen) {
+                continue;
+            }
+            self.seen.insert(workspace.clone(), seen);
+            let outcome = match deploy(service, workspace, folder) {
+                Ok(true) => "loaded",
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::error!(%workspace, "rules stay as they are: {:#}", anyhow::Error::from(error));
+                    "refused"
+                }
+            };
+            service.metrics.rule_loads.with_label_values(&[outcome]).inc();
+        }
+    }
+}
+
+fn deploy(service: &Service, workspace: &str, folder: &Path) -> Result<bool, ActError> {
+    let files = match RuleFiles::read(std::slice::from_ref(&folder.to_path_buf())) {
+        // A workspace may begin without any.
+        Err(RulesetError::Empty { .. }) => RuleFiles::default(),
+        files => files?,
+    };
+    service.manage(workspace, |manager: &mut Manager, seat: &Seat<'_>| {
+        manager.deploy_folder(seat, &files)
+    })
+}
+
+/// Whatever cannot be looked at is left to loading, which says why.
+fn look(folder: &Path) -> Look {
+    let mut look = Look::new();
+    look_into(folder, DEPTH_MAX, &mut look);
+    look
+}
+
+fn look_into(path: &Path, depth: usize, look: &mut Look) {
+    if let (Ok(entries), 1..) = (std::fs::read_dir(path), depth) {
+        for entry in entries.flatten() {
+            look_into(&entry.path(), depth - 1, look);
+        }
+    } else if let Ok(metadata) = path.metadata() {
+        look.insert(path.to_path_buf(), (metadata.modified().ok(), metadata.len()));
+    }
+}

@@ -1,0 +1,87 @@
+//! A workspace's rules on the worker's thread: a deployment, and instances of its modules.
+
+use crate::group::{Beside, Evaluator};
+use crate::guest::GuestInstances;
+use crate::lifecycle::{Deployment, Failures};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) struct WorkspaceRules {
+    pub(super) deployment: Arc<Deployment>,
+    /// By arm.
+    instances: Vec<GuestInstances>,
+    /// Whether users may have shadows, that they are evaluated by or that have to end.
+    pub(super) has_shadows: bool,
+    /// How far users have gone over; nothing when all have.
+    pub(super) sweep: Option<SweepPlace>,
+    /// Whether modules failed.
+    pub(super) has_failed: bool,
+}
+
+/// Where looking for users who have yet to go over goes on.
+#[derive(Debug, Default)]
+pub(super) struct SweepPlace {
+    pub(super) after: Option<Arc<str>>,
+    pub(super) users: u64,
+}
+
+impl WorkspaceRules {
+    pub(super) fn new(deployment: Deployment) -> WorkspaceRules {
+        WorkspaceRules {
+            instances: deployment.arms.iter().map(|arm| arm.ruleset.instances()).collect(),
+            deployment: Arc::new(deployment),
+            has_shadows: true,
+            sweep: Some(SweepPlace::default()),
+            has_failed: false,
+        }
+    }
+
+    /// What decides by an arm.
+    pub(super) fn evaluator(&mut self, arm: usize) -> Evaluator<'_> {
+        evaluator(&self.deployment, arm, &mut self.instances[arm])
+    }
+
+    /// What decides by an arm, and what is evaluated beside it.
+    pub(super) fn both(
+        &mut self,
+        arm: usize,
+        shadow: Option<usize>,
+    ) -> (Evaluator<'_>, Option<Beside<'_>>) {
+        let deployment = &*self.deployment;
+        // An arm is not evaluated beside itself.
+        let trial = deployment.state.shadow.as_ref().zip(shadow.filter(|shadow| *shadow != arm));
+        let Some((trial, shadow)) = trial else {
+            return (evaluator(deployment, arm, &mut self.instances[arm]), None);
+        };
+        let (before, after) = self.instances.split_at_mut(arm.max(shadow));
+        let (low, high) = (&mut before[arm.min(shadow)], &mut after[0]);
+        let (counts, beside) = if arm < shadow { (low, high) } else { (high, low) };
+        let rules = evaluator(deployment, shadow, beside);
+        let beside = Beside { rules, since: trial.since };
+        (evaluator(deployment, arm, counts), Some(beside))
+    }
+
+    /// Calls of the modules that failed, by whether they are the candidate's, and name.
+    pub(super) fn failures(&self) -> BTreeMap<(bool, Arc<str>), Failures> {
+        let mut failures: BTreeMap<(bool, Arc<str>), Failures> = BTreeMap::new();
+        for (arm, instances) in self.deployment.arms.iter().zip(&self.instances) {
+            for (module, tally) in instances.failing() {
+                let name = module.module().name.clone();
+                let of_module = failures.entry((arm.is_candidate, name)).or_default();
+                of_module.calls += tally.calls;
+                of_module.failed += tally.failed;
+                of_module.reason = tally.reason.as_str().into();
+            }
+        }
+        failures
+    }
+}
+
+fn evaluator<'a>(
+    deployment: &'a Deployment,
+    arm: usize,
+    instances: &'a mut GuestInstances,
+) -> Evaluator<'a> {
+    let arm = &deployment.arms[arm];
+    Evaluator { plan: &arm.ruleset.plan, successions: &arm.successions, decide: instances }
+}

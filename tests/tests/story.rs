@@ -1,0 +1,334 @@
+//! Rules changed under traffic, from the first version to the last: deployed, shadowed, rolled out step
+//! by step, verified, rolled back, promoted. Nothing is lost, and in the end everybody is where a
+//! replay of everything by the last rules puts her.
+
+#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
+
+mod http;
+mod process;
+
+use http::{PATIENCE, get, request};
+use process::Service;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const FIRST: &str = "audiences:
+  - { id: buyers, where: { event: purchase, within: 1h } }
+  - { id: regulars, where: { event: visit, count: { gte: 3 }, within: 2h } }
+  - { id: spenders, where: { event: purchase, sum: amount, gte: 60, within: 3h } }
+  - { id: gone, where: { event: refund } }
+";
+
+/// `spenders` is changed, `gone` is gone, `returners` is new and refers to what is not.
+const SECOND: &str = "audiences:
+  - { id: buyers, where: { event: purchase, within: 1h } }
+  - { id: regulars, where: { event: visit, count: { gte: 3 }, within: 2h } }
+  - { id: spenders, where: { event: purchase, sum: amount, gte: 40, within: 6h } }
+  - id: returners
+    where: { all: [ { audience: buyers }, { event: visit, count: { gte: 1 }, within: 4h } ] }
+";
+
+const USERS: u64 = 600;
+/// Messages of a request, and requests a second.
+const MESSAGES: usize = 40;
+const REQUESTS_PER_SECOND: u32 = 25;
+/// How far the events' clock goes on between two requests.
+const TURN_MS: i64 = 15_000;
+const BEGIN_MS: i64 = 1_767_225_600_000;
+
+/// Traffic at a steady rate, on the clock of events.
+struct Traffic {
+    ended: Arc<AtomicBool>,
+    /// What was accepted, in order.
+    sent: Arc<Mutex<Vec<Value>>>,
+    /// How long each answer took.
+    took: Arc<Mutex<Vec<Duration>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Traffic {
+    fn start(address: SocketAddr) -> Traffic {
+        let (ended, sent, took) = (Arc::default(), Arc::default(), Arc::default());
+        let (ending, sending, taking): (Arc<AtomicBool>, Arc<Mutex<Vec<Value>>>, _) =
+            (Arc::clone(&ended), Arc::clone(&sent), Arc::clone(&took));
+        let thread = std::thread::spawn(move || {
+            let mut random = fastrand::Rng::with_seed(7);
+            let begun = Instant::now();
+            for turn in 0.. {
+                if ending.load(Ordering::Acquire) {
+                    return;
+                }
+                let messages: Vec<Value> = (0..MESSAGES).map(|_| message(&mut random, turn)).collect();
+                let asked = Instant::now();
+                let headers = "content-type: application/json\r\n";
+                let body = Value::from(messages.clone()).to_string();
+                let answer = request(address, "POST", "/v1/messages", headers, &body);
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let taking: &Mutex<Vec<Duration>> = &taking;
+                taking.lock().unwrap().push(asked.elapsed());
+                sending.lock().unwrap().extend(messages);
+                let next = begun + Duration::from_secs(1) / REQUESTS_PER_SECOND * (turn as u32 + 1);
+                std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+            }
+        });
+        Traffic { ended, sent, took, thread: Some(thread) }
+    }
+
+    /// The 99th percentile of what was answered since the last look.
+    fn p99(&self) -> Duration {
+        let mut took = std::mem::take(&mut *self.took.lock().unwrap());
+        took.sort_unstable();
+        took.get(took.len() * 99 / 100).copied().unwrap_or_default()
+    }
+
+    fn stop(mut self) -> Vec<Value> {
+        self.ended.store(true, Ordering::Release);
+        self.thread.take().unwrap().join().unwrap();
+        std::mem::take(&mut *self.sent.lock().unwrap())
+    }
+}
+
+fn message(random: &mut fastrand::Rng, turn: i64) -> Value {
+    let event = match random.u8(0..10) {
+        0..6 => "visit",
+        6..9 => "purchase",
+        _ => "refund",
+    };
+    // Some are late.
+    let late = if random.u8(0..10) == 0 { random.i64(0..7_200_000) } else { 0 };
+    let time = BEGIN_MS + turn * TURN_MS + random.i64(0..TURN_MS) - late;
+    json!({
+        "workspace": "shop",
+        "user": format!("u{}", random.u64(0..USERS)),
+        "events": [{ "name": event, "time": time, "properties": { "amount": random.i64(1..40) } }],
+    })
+}
+
+/// A service, its folder, and the command line that talks to it.
+struct Stage {
+    folder: tempfile::TempDir,
+    service: Service,
+}
+
+impl Stage {
+    fn new(settings: &str) -> Stage {
+        let folder = tempfile::tempdir().unwrap();
+        let all = "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[time]\nclock = \"events\"\n";
+        fs::write(folder.path().join("muster.toml"), format!("{all}{settings}")).unwrap();
+        for (name, text) in [("first.yaml", FIRST), ("second.yaml", SECOND)] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let service = Service::start(folder.path(), None);
+        Stage { folder, service }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn try_muster(&self, args: &[&str]) -> Output {
+        let server = format!("http://{}", self.service.address);
+        let to = ["--server", &server, "--workspace", "shop", "--format", "json"];
+        let command = env!("CARGO_BIN_EXE_muster-service");
+        Command::new(command).args(args).args(to).output().unwrap()
+    }
+
+    /// Does something, and gives what the service says.
+    fn muster(&self, args: &[&str]) -> Value {
+        let output = self.try_muster(args);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {told}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn deploy(&self, file: &str, more: &[&str]) {
+        let path = self.path(file);
+        let mut args = vec!["deploy", path.to_str().unwrap()];
+        args.extend(more);
+        self.muster(&args);
+    }
+
+    /// Waits until the status is as it should be.
+    fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let status = self.muster(&["status"]);
+            if holds(&status) {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE * 3, "{what} did not come about: {status}");
+        }
+    }
+
+    /// Waits until all users have gone over to the step, and what they enter and leave matches it.
+    fn verified(&self, args: &[&str]) -> Value {
+        self.until("going over", |status| status["filling"].is_null());
+        let begun = Instant::now();
+        loop {
+            let found = self.muster(&[&["rollout", "verify"], args].concat());
+            if found["agrees"] == json!(true) {
+                return found;
+            }
+            assert_eq!(found["agrees"], Value::Null, "{found}");
+            assert!(begun.elapsed() < PATIENCE * 3, "too few users: {found}");
+        }
+    }
+
+    /// Who is in what.
+    fn memberships(&self) -> BTreeSet<(String, String)> {
+        let path = "/v1/workspaces/shop/memberships?limit=10000";
+        pairs(&get(self.service.address, path).body)
+    }
+
+    /// The same by a replay of what was sent.
+    fn replayed(&self, rules: &str, sent: &[Value]) -> BTreeSet<(String, String)> {
+        let lines: String = sent.iter().map(|message| format!("{message}\n")).collect();
+        fs::write(self.path("sent.ndjson"), lines).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_muster-service"))
+            .args(["replay", "--rules"])
+            .arg(self.path(rules))
+            .arg("--events")
+            .arg(self.path("sent.ndjson"))
+            .args(["--memberships", "-", "--transitions"])
+            .arg(self.path("transitions.ndjson"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pairs(&String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn metric(&self, line: &str) -> f64 {
+        let text = get(self.service.address, "/metrics").body;
+        let values = text.lines().filter_map(|found| found.strip_prefix(line)?.split(' ').next_back());
+        values.map(|value| value.parse::<f64>().unwrap()).sum()
+    }
+}
+
+fn pairs(lines: &str) -> BTreeSet<(String, String)> {
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines = lines.filter(|line| line["audience"].is_string());
+    let text = |value: &Value| value.as_str().unwrap().to_string();
+    lines.map(|line| (text(&line["user"]), text(&line["audience"]))).collect()
+}
+
+/// All transitions, folded: who is in what.
+fn folded(folder: &Path, address: SocketAddr) -> BTreeSet<(String, String)> {
+    let (mut members, mut after, mut ids) = (BTreeSet::new(), 0, BTreeSet::new());
+    loop {
+        let path = format!("/v1/workspaces/shop/transitions?after={after}&limit=10000");
+        let body = get(address, &path).body;
+        let mut found = 0;
+        for line in body.lines().filter(|line| !line.is_empty()) {
+            let told: Value = serde_json::from_str(line).unwrap();
+            let transition = told.get("transition").unwrap_or(&told);
+            after = told["cursor"].as_u64().unwrap();
+            let text = |key: &str| transition[key].as_str().unwrap().to_string();
+            assert!(ids.insert(text("id")), "told twice: {line}");
+            let member = (text("user"), text("audience"));
+            let is_news = match text("change").as_str() {
+                "entered" => members.insert(member),
+                _ => members.remove(&member),
+            };
+            assert!(is_news, "{line}, of {}", folder.display());
+            found += 1;
+        }
+        if found == 0 {
+            return members;
+        }
+    }
+}
+
+#[test]
+fn a_version_is_tried_taken_back_and_promoted_under_traffic() {
+    let stage = Stage::new("");
+    stage.deploy("first.yaml", &["--promote"]);
+    let traffic = Traffic::start(stage.service.address);
+    stage.until("traffic", |_| stage.metric("muster_messages_total") > 2_000.0);
+    let before = traffic.p99();
+
+    stage.deploy("second.yaml", &[]);
+    let diff = stage.muster(&["diff"]);
+    assert_eq!(diff["added"], json!(["returners"]));
+    assert_eq!((&diff["changed"], &diff["removed"]), (&json!(["spenders"]), &json!(["gone"])));
+    stage.muster(&["shadow", "30%"]);
+    let shadowed = stage.until("differences", |status| {
+        status["differences"]["definition_changed"].as_u64() > Some(20)
+    });
+    let classes = shadowed["differences"].as_object().unwrap();
+    assert_eq!(classes.len(), 1, "rules that did not change do not differ: {classes:?}");
+    let listed = stage.try_muster(&["differences", "--limit", "5"]);
+    let first: Value = serde_json::from_slice(listed.stdout.split(|b| *b == b'\n').next().unwrap()).unwrap();
+    let first = &first["difference"];
+    assert_ne!(first["counts"]["member"], first["shadow"]["member"], "{first}");
+    assert_ne!(first["counts"]["version"], first["shadow"]["version"], "{first}");
+    let members = stage.memberships();
+    assert!(members.iter().all(|(_, audience)| audience != "returners"), "a shadow is not published");
+
+    for share in ["3%", "40%"] {
+        stage.muster(&["rollout", share]);
+        stage.until("going over", |status| status["filling"].is_null());
+    }
+    let found = stage.verified(&[]);
+    let buyers = found["rows"].as_array().unwrap().iter().find(|row| row["audience"] == "buyers");
+    assert_eq!(buyers.unwrap()["same_rules"], json!(true), "{found}");
+    let has_new = |members: BTreeSet<(String, String)>| {
+        members.iter().any(|(_, audience)| audience == "returners")
+    };
+    assert!(has_new(stage.memberships()));
+
+    stage.muster(&["rollback"]);
+    stage.until("going back", |status| status["filling"].is_null());
+    assert!(!has_new(stage.memberships()), "who was in a new audience has left it");
+
+    stage.deploy("second.yaml", &[]);
+    stage.muster(&["rollout", "100%"]);
+    stage.muster(&["promote"]);
+    let status = stage.until("going over", |status| status["filling"].is_null());
+    let during = traffic.p99();
+    println!("p99 of a request of {MESSAGES} messages: {before:?} before, {during:?} while rules changed");
+    let sent = traffic.stop();
+    assert_eq!(status["candidate"], Value::Null);
+    assert_eq!(stage.metric("muster_messages_total"), sent.len() as f64, "every message counts");
+
+    let members = stage.memberships();
+    assert_eq!(members, stage.replayed("second.yaml", &sent));
+    assert!(members.len() > 100, "{}", members.len());
+    assert_eq!(members, folded(stage.folder.path(), stage.service.address));
+    let actions = stage.muster(&["history", "--limit", "50"]);
+    let actions: Vec<&str> =
+        actions.as_array().unwrap().iter().rev().map(|c| c["action"].as_str().unwrap()).collect();
+    let expected = "deploy promote deploy shadow rollout rollout rollback deploy rollout promote";
+    assert_eq!(actions.join(" "), expected);
+    assert!(stage.service.stop());
+}
+
+#[test]
+fn an_engine_is_rolled_out_without_a_difference() {
+    let stage = Stage::new("[engine]\nname = \"scan\"\n");
+    stage.deploy("first.yaml", &["--promote"]);
+    let traffic = Traffic::start(stage.service.address);
+    stage.until("traffic", |_| stage.metric("muster_messages_total") > 2_000.0);
+    stage.muster(&["shadow", "50%", "--engine"]);
+    stage.until("evaluations", |status| status["shadowed"].as_u64() > Some(1_000));
+    for share in ["3%", "40%"] {
+        stage.muster(&["rollout", share, "--engine"]);
+        stage.until("going over", |status| status["filling"].is_null());
+    }
+    stage.verified(&["--engine"]);
+    let shares = stage.metric("muster_transitions_total{audience=\"buyers\",cause=\"event\",change=\"entered\",engine=\"state\"");
+    assert!(shares > 0.0);
+    stage.muster(&["rollout", "100%", "--engine"]);
+    let status = stage.until("going over", |status| status["filling"].is_null());
+    let sent = traffic.stop();
+    assert_eq!(status["differences"], json!({}), "{status}");
+    assert_eq!(stage.memberships(), stage.replayed("first.yaml", &sent));
+    assert!(stage.service.stop());
+}
