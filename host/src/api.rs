@@ -8,6 +8,7 @@ mod routes;
 mod transitions;
 mod users;
 
+use crate::access::AccessSettings;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::ruleset::Ruleset;
@@ -38,8 +39,10 @@ pub struct Service {
     pub worker: Worker,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The settings.
+    /// The settings that the service began with.
     pub config: Config,
+    /// Who may ask for what, as it is now.
+    pub access: watch::Sender<Arc<AccessSettings>>,
     /// The rules in force, by workspace.
     pub rulesets: RwLock<HashMap<Arc<str>, Ruleset>>,
     /// True when the service is ending, so that streams end too.

@@ -1,6 +1,7 @@
 //! The service: store, rules, worker and HTTP, started and ended together.
 
 mod reload;
+mod settings;
 
 use crate::api::{Service, router};
 use crate::clock::{Clock, EventClock, WallClock};
@@ -9,19 +10,24 @@ use crate::guest::{GuestEngine, GuestSettings};
 use crate::metrics::Metrics;
 use crate::ruleset::{Ruleset, RulesetLoader};
 use crate::store::{EmbeddedStore, Store, StoreOptions};
+use crate::tls::TlsListener;
 use crate::worker::{Unavailable, Worker};
 use anyhow::Context;
 use reload::Reloader;
+use settings::{Identity, SettingsReader};
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// A service that listens, and does not answer yet.
 pub struct Started {
     listener: TcpListener,
+    /// Of a service that speaks TLS.
+    identity: Option<Identity>,
     service: Arc<Service>,
     reloader: Reloader,
 }
@@ -32,6 +38,8 @@ impl Started {
     /// # Errors
     /// When any of that fails. Nothing is left behind.
     pub async fn new(config: Config) -> anyhow::Result<Started> {
+        let tls = &config.http.tls;
+        let identity = tls.is_on().then(|| tls.load()).transpose()?.map(watch::Sender::new);
         let address = config.http.listen;
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address}: set another `http.listen`, or stop who has it")
@@ -56,8 +64,10 @@ impl Started {
             Worker::start(&config, store.clone(), clock, rulesets.clone(), metrics.clone())?;
         let rulesets = RwLock::new(rulesets);
         let ending = watch::Sender::new(false);
-        let service = Arc::new(Service { store, worker, metrics, config, rulesets, ending });
-        Ok(Started { listener, service, reloader })
+        let access = watch::Sender::new(Arc::new(config.access.clone()));
+        let service =
+            Arc::new(Service { store, worker, metrics, config, access, rulesets, ending });
+        Ok(Started { listener, identity, service, reloader })
     }
 
     /// Where it listens.
@@ -80,16 +90,29 @@ impl Started {
     /// When serving fails, or the store did.
     pub async fn serve(self, end: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let service = self.service.clone();
-        let reloading = tokio::spawn(self.reloader.watch(service.clone()));
+        let mut watching = JoinSet::new();
+        watching.spawn(self.reloader.watch(service.clone()));
+        if let Some(file) = &service.config.file {
+            let reader = SettingsReader::new(file.clone(), self.identity.clone())?;
+            watching.spawn(reader.watch(service.clone()));
+        }
         let ending = service.clone();
         let end = async move {
             end.await;
             tracing::info!("draining");
             ending.ending.send_replace(true);
         };
-        let served =
-            axum::serve(self.listener, router(service.clone())).with_graceful_shutdown(end).await;
-        reloading.abort();
+        let router = router(service.clone());
+        let served = match &self.identity {
+            None => axum::serve(self.listener, router).with_graceful_shutdown(end).await,
+            Some(identity) => {
+                let (tls, failed) = (&service.config.http.tls, &service.metrics.failed_handshakes);
+                let identity = identity.subscribe();
+                let listener = TlsListener::new(self.listener, identity, tls, failed.clone());
+                axum::serve(listener, router).with_graceful_shutdown(end).await
+            }
+        };
+        watching.abort_all();
         let stop = tokio::task::spawn_blocking(move || service.worker.stop());
         stop.await.context("the worker did not end")?;
         if let Err(failed @ Unavailable::StoreFailed(_)) = self.service.worker.readiness() {

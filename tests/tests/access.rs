@@ -41,8 +41,9 @@ fn with_service(check: impl FnOnce(SocketAddr, &[Caller])) {
                 Some(role) => ("tokens", format!("role = \"{}\"\n", role.name())),
                 None => ("ingest_keys", String::new()),
             };
+            let name = format!("{role:?} of {workspace}");
             settings.push_str(&format!(
-                "[[access.{list}]]\nname = \"test\"\n{line}workspaces = [\"{workspace}\"]\nhash = \"{}\"\n",
+                "[[access.{list}]]\nname = \"{name}\"\n{line}workspaces = [\"{workspace}\"]\nhash = \"{}\"\n",
                 secret.hash()
             ));
             let header = format!("authorization: Bearer {}\r\n", secret.text());
