@@ -14,8 +14,7 @@ use tracing_subscriber::EnvFilter;
   muster serve --config muster.toml
 
 SIGHUP loads the rules, [access] and certificates anew; rules are also loaded when their files
-change. SIGTERM and Ctrl-C
-answer what was sent, commit it, and end. RUST_LOG sets what is logged.")]
+change. SIGTERM and Ctrl-C answer what was sent, commit it, and end. RUST_LOG sets what is logged.")]
 pub(super) struct Args {
     /// The file of settings.
     #[arg(long, value_name = "FILE", required_unless_present = "print_config")]
