@@ -2,6 +2,7 @@
 
 use crate::comparison::{Comparison, Test, at_least};
 use crate::input::{Anything, Condition, Count, Input, Number, Source};
+use crate::predicate::Predicate;
 
 /// Events of a user, of which an aggregate is taken: [`Events::happened`], [`Events::count`],
 /// [`Events::sum`] and so on.
@@ -10,6 +11,7 @@ pub struct Events {
     pub(crate) name: &'static str,
     pub(crate) context: [Option<Field>; FIELDS_MAX],
     pub(crate) with: [Option<Field>; FIELDS_MAX],
+    pub(crate) predicate: Option<Predicate>,
     pub(crate) within: Option<Span>,
     pub(crate) older_than: Option<Span>,
     pub(crate) between: Option<(&'static str, &'static str)>,
@@ -64,8 +66,8 @@ pub const fn any_event() -> Events {
 }
 
 const fn named(name: &'static str) -> Events {
-    let (context, with) = ([None; FIELDS_MAX], [None; FIELDS_MAX]);
-    Events { name, context, with, within: None, older_than: None, between: None }
+    let (context, with, predicate) = ([None; FIELDS_MAX], [None; FIELDS_MAX], None);
+    Events { name, context, with, predicate, within: None, older_than: None, between: None }
 }
 
 impl Events {
@@ -78,6 +80,18 @@ impl Events {
     /// Only those in whose context something passes a comparison.
     pub const fn context<T: Copy>(mut self, key: &'static str, test: Test<T>) -> Events {
         add(&mut self.context, Field { name: key, comparison: test.comparison });
+        self
+    }
+
+    /// Only those that a predicate of this crate accepts, which [`predicates!`](crate::predicates)
+    /// declares. It is asked only about events that pass everything else, so compare what can be
+    /// compared.
+    pub const fn matching(mut self, predicate: Predicate) -> Events {
+        assert!(
+            self.predicate.is_none(),
+            "`matching` is written twice: declare a predicate that says both"
+        );
+        self.predicate = Some(predicate);
         self
     }
 

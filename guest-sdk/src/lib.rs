@@ -21,6 +21,8 @@
 //! others of [`Input`] hand raw values over; the audience is then decided again at each change of
 //! them, so conditions are cheaper.
 //!
+//! What comparisons can't say of an event, a function of it can: see [`predicates!`].
+//!
 //! `muster new` makes a crate, `muster build` a component, and `muster test` holds it to case files.
 //! With the feature `simulation`, rules are tested with plain `cargo test`: see `simulation::User`.
 //!
@@ -45,13 +47,33 @@ pub mod bindings {
     });
 }
 
-mod comparison;
+/// The second interface has types of its own, and only modules with predicates export it.
+#[allow(
+    unsafe_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::allow_attributes_without_reason,
+    reason = "generated from the contract"
+)]
+#[doc(hidden)]
+pub mod selection_bindings {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package muster:sdk; world predicates { export muster:rules/selection@1.1.0; }",
+        world: "muster:sdk/predicates",
+        pub_export_macro: true,
+        export_macro_name: "export_selection",
+        default_bindings_module: "muster_guest_sdk::selection_bindings",
+    });
+}
 
+mod comparison;
 mod events;
 mod input;
 mod manifest;
 mod module;
 mod number;
+mod predicate;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod value;
@@ -77,4 +99,7 @@ pub use module::Module;
 #[doc(hidden)]
 pub use module::{Audience, Decide, Reader};
 pub use number::Decimal;
+#[doc(hidden)]
+pub use predicate::{Accept, Predicates};
+pub use predicate::{Event, Predicate};
 pub use value::{Item, List, Value};

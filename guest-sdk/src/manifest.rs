@@ -8,6 +8,7 @@ pub use writer::Writer;
 use crate::events::{Events, Field};
 use crate::input::{Source, Spec};
 use crate::module::Audience;
+use crate::predicate::Predicates;
 
 /// What `muster build` puts the hash of the module's code in place of, so that rules that were
 /// changed are never taken for those that they were.
@@ -17,6 +18,8 @@ const CODE_VERSION: &str = "muster-build-writes-version-here";
 #[doc(hidden)]
 pub struct Tables<const N: usize> {
     specs: [Option<Spec>; N],
+    /// The crate's predicates, if an input names one.
+    predicates: Option<&'static Predicates>,
     selectors: [Place; N],
     features: [Place; N],
     conditions: [Place; N],
@@ -52,6 +55,7 @@ impl<const N: usize> Tables<N> {
         let places = [NO_PLACE; N];
         let mut tables = Tables {
             specs: [None; N],
+            predicates: None,
             selectors: places,
             features: places,
             conditions: places,
@@ -78,6 +82,9 @@ impl<const N: usize> Tables<N> {
         if let Source::Events { events, .. } = spec.source {
             writer.selector(&events);
             self.selectors[at].key = writer.hash;
+            if let Some(predicate) = events.predicate {
+                self.predicates = Some(predicate.all);
+            }
         }
         writer.source(&spec.source, 0);
         if !matches!(spec.source, Source::Audience(_)) {
@@ -91,6 +98,11 @@ impl<const N: usize> Tables<N> {
             false => self.values[at].key = writer.hash,
         }
         self.specs[at] = Some(spec);
+    }
+
+    /// The predicates that the module is asked about.
+    pub const fn predicates(&self) -> Option<&'static Predicates> {
+        self.predicates
     }
 
     /// The index of each input in the manifest's `conditions` or `values`.
@@ -140,6 +152,9 @@ impl<const N: usize> Writer<N> {
         let mut writer = Writer::new();
         writer.raw("{\"manifest\":1,\"name\":");
         writer.text(name);
+        if let Some(predicates) = tables.predicates {
+            writer.names(",\"predicates\":[", predicates.names);
+        }
         writer.entries(",\"selectors\":[", tables, &tables.selectors, Entry::Selector);
         writer.entries("],\"features\":[", tables, &tables.features, Entry::Feature);
         writer.entries("],\"conditions\":[", tables, &tables.conditions, Entry::Condition);
@@ -181,11 +196,25 @@ impl<const N: usize> Writer<N> {
         }
     }
 
+    const fn names(&mut self, begin: &str, names: &[&str]) {
+        self.raw(begin);
+        let mut at = 0;
+        while at < names.len() {
+            self.separate(at > 0);
+            self.text(names[at]);
+            at += 1;
+        }
+        self.raw("]");
+    }
+
     const fn selector(&mut self, events: &Events) {
         self.raw("{\"event\":");
         self.text(events.name);
         self.fields(",\"context\":{", &events.context);
         self.fields(",\"with\":{", &events.with);
+        if let Some(predicate) = events.predicate {
+            self.pair(",\"predicate\":", predicate.name);
+        }
         self.raw("}");
     }
 

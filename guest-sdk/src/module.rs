@@ -3,6 +3,8 @@
 use crate::Value;
 use crate::bindings::exports::muster::rules::decisions as wire;
 use crate::input::{Input, Kind, Spec};
+use crate::predicate::Predicates;
+use crate::selection_bindings::exports::muster::rules::selection;
 
 /// The audiences of a crate, as [`audiences!`](crate::audiences) declares them.
 #[derive(Debug)]
@@ -13,6 +15,7 @@ pub struct Module {
     /// For each input of each audience, where it is found.
     slots: &'static [u32],
     rules: &'static [Decide],
+    predicates: Option<&'static Predicates>,
 }
 
 /// Decides one audience.
@@ -106,9 +109,10 @@ impl Module {
         inputs: &'static [usize],
         slots: &'static [u32],
         rules: &'static [Decide],
+        predicates: Option<&'static Predicates>,
     ) -> Module {
         match std::str::from_utf8(manifest) {
-            Ok(manifest) => Module { manifest, inputs, slots, rules },
+            Ok(manifest) => Module { manifest, inputs, slots, rules, predicates },
             Err(_) => panic!("a manifest is written as text"),
         }
     }
@@ -116,6 +120,12 @@ impl Module {
     /// What the module says of itself: JSON of the schema `muster-manifest-1`.
     pub const fn manifest(&self) -> &'static str {
         self.manifest
+    }
+
+    /// Selects events, as the contract says; none by a module without predicates.
+    #[doc(hidden)]
+    pub fn select(&self, candidates: &[selection::Candidate]) -> Vec<bool> {
+        self.predicates.map_or_else(Vec::new, |predicates| predicates.select(candidates))
     }
 
     /// Decides audiences, as the contract says.
@@ -225,6 +235,7 @@ macro_rules! audiences {
             const { &MUSTER_TABLES.slots() },
             // An audience that looks at nothing reads nothing.
             &[$(|_reader| $($function)::+($(_reader.read($input)),*)),+],
+            MUSTER_TABLES.predicates(),
         );
 
         // Linkers of other targets can't take the names that the contract gives its functions.

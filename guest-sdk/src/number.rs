@@ -37,6 +37,12 @@ impl Decimal {
         self.0
     }
 
+    /// The nearest floating-point number, for what needs no exactness: distances, logarithms.
+    pub fn to_f64(self) -> f64 {
+        // Dividing the parts apart keeps what lies behind the point.
+        (self.0 / ONE) as f64 + (self.0 % ONE) as f64 / ONE as f64
+    }
+
     /// A number as in `-12.5`: digits, and a point with up to nine more. Nothing when the text is
     /// something else, or the number is 10^18 or more.
     pub const fn parse(text: &str) -> Option<Decimal> {

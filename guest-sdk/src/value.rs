@@ -2,6 +2,7 @@
 
 use crate::Decimal;
 use crate::bindings::exports::muster::rules::decisions as wire;
+use crate::selection_bindings::exports::muster::rules::selection;
 
 /// A value of any type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +48,20 @@ impl<'a> Value<'a> {
         match value {
             wire::Value::None => Value::Missing,
             wire::Value::Boolean(boolean) => Value::Boolean(*boolean),
-            wire::Value::Number(wire::Decimal { high, low }) => {
-                let billionths = i128::from(*high) << 64 | i128::from(*low);
-                Value::Number(Decimal::from_billionths(billionths))
-            }
+            wire::Value::Number(wire::Decimal { high, low }) => Value::Number(decimal(*high, *low)),
             wire::Value::Text(text) => Value::Text(text),
             wire::Value::Json(json) => Value::Json(json),
+        }
+    }
+
+    pub(crate) fn of_present(value: &'a selection::Value) -> Value<'a> {
+        match value {
+            selection::Value::Boolean(boolean) => Value::Boolean(*boolean),
+            selection::Value::Number(selection::Decimal { high, low }) => {
+                Value::Number(decimal(*high, *low))
+            }
+            selection::Value::Text(text) => Value::Text(text),
+            selection::Value::Json(json) => Value::Json(json),
         }
     }
 
@@ -87,6 +96,10 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
+}
+
+fn decimal(high: i64, low: u64) -> Decimal {
+    Decimal::from_billionths(i128::from(high) << 64 | i128::from(low))
 }
 
 impl List {

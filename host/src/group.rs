@@ -9,7 +9,7 @@ use lru::LruCache;
 use muster_core::codec::Damaged;
 use muster_core::{
     Arrival, AudienceKey, Decide, Input, Message, Outcome, Plan, Report, Request, Step, Succession,
-    Time, Transition, step,
+    Time, Transition, Verdicts, step,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -161,6 +161,7 @@ impl Group {
             }
         };
         let mut history: Vec<(Request, Vec<Arrival>)> = Vec::new();
+        let mut verdicts = Verdicts::default();
         for _ in 0..ROUNDS_MAX {
             let input = Input {
                 state: record.map(|record| record.state.as_slice()),
@@ -168,6 +169,7 @@ impl Group {
                 messages,
                 now,
                 history: &history,
+                verdicts: &verdicts,
                 successions: rules.successions,
             };
             let damaged = |source| {
@@ -175,7 +177,8 @@ impl Group {
                 StepError::Damaged { workspace, user, source }
             };
             match step(rules.plan, input, rules.decide).map_err(damaged)? {
-                Outcome::Needs(requests) => {
+                Outcome::Needs(requests, told) => {
+                    verdicts = told;
                     for request in requests {
                         let events = self.history(store, key, &request)?;
                         history.push((request, events));

@@ -20,6 +20,7 @@ mod instances;
 mod module;
 mod settings;
 mod ticker;
+mod wire;
 
 pub use calls::{CallTimes, measure_calls};
 pub use compiler::{

@@ -45,7 +45,7 @@ const MANIFEST_BYTES_MAX: usize = 64 << 20;
 const FUNCTION_BYTES_MAX: usize = 7_654_321;
 
 /// The interface that a module exports, as its core functions are named after.
-const INTERFACE: &str = "muster:rules/decisions@1.0.0";
+const INTERFACE: &str = "muster:rules/decisions@1.1.0";
 
 /// Why a pack did not compile.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,8 @@ pub enum CompileError {
 static CONTRACT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
     let package = resolve.push_source("world.wit", WORLD).expect("the embedded contract is valid");
-    let world = resolve.select_world(&[package], None).expect("the contract has one world");
+    let world =
+        resolve.select_world(&[package], Some("module")).expect("the contract has the world");
     wit_component::metadata::encode(&resolve, world, StringEncoding::UTF8, None)
         .expect("the world of the contract can be encoded")
 });

@@ -209,7 +209,8 @@ fn pack(name: &str, members: &[Member<'_>]) -> PackSource {
         });
     }
     let conditions = distinct.values().map(|condition| (*condition).clone()).collect();
-    let module = Module { name: name.into(), conditions, values: Vec::new(), audiences };
+    let (name, predicates, values) = (name.into(), Vec::new(), Vec::new());
+    let module = Module { name, predicates, conditions, values, audiences };
     let key = key(&module, distinct.keys(), &rules);
     PackSource { module, rules, key }
 }

@@ -20,6 +20,9 @@ pub struct Text {
     pub describe: String,
     /// The body of `evaluate`; leaves the address of the answer.
     pub evaluate: String,
+    /// The body of `select`, if there is one. A module without is one of the first contract, which
+    /// had none.
+    pub select: Option<String>,
     /// What `describe` says, and what the section says.
     pub manifests: (String, String),
 }
@@ -85,9 +88,13 @@ pub const PARITY: &str = "
 
 /// The manifest of a module of that name with no audiences of its own.
 pub fn manifest(name: &str) -> String {
-    let module =
-        Module { name: name.into(), conditions: vec![], values: vec![], audiences: vec![] };
-    muster_rules::manifest::write(&module)
+    muster_rules::manifest::write(&Module {
+        name: name.into(),
+        predicates: vec![],
+        conditions: vec![],
+        values: vec![],
+        audiences: vec![],
+    })
 }
 
 /// A module that evaluates so.
@@ -97,6 +104,7 @@ pub fn module(name: &str, evaluate: &str) -> Text {
         definitions: String::new(),
         describe: String::new(),
         evaluate: evaluate.to_owned(),
+        select: None,
         manifests: (manifest.clone(), manifest),
     }
 }
@@ -122,6 +130,7 @@ pub fn manifest_asking_for(name: &str, event: Option<&str>) -> String {
     };
     muster_rules::manifest::write(&Module {
         name: name.into(),
+        predicates: vec![],
         conditions: vec![Condition::Compare { feature, comparison }],
         values: vec![],
         audiences: vec![audience],
@@ -157,14 +166,28 @@ impl Text {
     pub fn core(&self) -> anyhow::Result<Vec<u8>> {
         let mut core = wat::parse_str(self.text())?;
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("world.wit", include_str!("../../wit/world.wit"))?;
-        let world = resolve.select_world(&[package], Some("module"))?;
+        let (contract, world) = match &self.select {
+            None => (include_str!("../guests/contracts/1.0.0.wit"), "module"),
+            Some(_) => (include_str!("../../wit/world.wit"), "selecting-module"),
+        };
+        let package = resolve.push_str("world.wit", contract)?;
+        let world = resolve.select_world(&[package], Some(world))?;
         embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)?;
         Ok(with_section(core, "muster:manifest", self.manifests.1.as_bytes()))
     }
 
     fn text(&self) -> String {
-        let Text { definitions, describe, evaluate, manifests: (told, _) } = self;
+        let Text { definitions, describe, evaluate, select, manifests: (told, _) } = self;
+        let version = if select.is_some() { "1.1.0" } else { "1.0.0" };
+        let select = select.as_ref().map_or(String::new(), |select| {
+            format!(
+                r#"(func (export "muster:rules/selection@{version}#select")
+            (param $candidates i32) (param $candidates_len i32) (result i32)
+            {select})
+        (func (export "cabi_post_muster:rules/selection@{version}#select") (param i32)
+            (global.set $free (i32.const 4096)))"#
+            )
+        });
         let (told, length) = (told.replace('\\', "\\\\").replace('"', "\\\""), told.len());
         format!(
             r#"(module
@@ -178,18 +201,19 @@ impl Text {
             (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
             (global.set $free (i32.add (local.get $at) (local.get 3)))
             (local.get $at))
-        (func $describe (export "muster:rules/decisions@1.0.0#describe") (result i32)
+        (func $describe (export "muster:rules/decisions@{version}#describe") (result i32)
             {describe}
             (i32.store (i32.const 512) (i32.const 65536))
             (i32.store (i32.const 516) (i32.const {length}))
             (i32.const 512))
-        (func $evaluate (export "muster:rules/decisions@1.0.0#evaluate")
+        (func $evaluate (export "muster:rules/decisions@{version}#evaluate")
             (param $audiences i32) (param $audiences_len i32)
             (param $conditions i32) (param $conditions_len i32)
             (param $values i32) (param $values_len i32) (result i32)
             {evaluate})
-        (func (export "cabi_post_muster:rules/decisions@1.0.0#evaluate") (param i32)
-            (global.set $free (i32.const 4096))))"#
+        (func (export "cabi_post_muster:rules/decisions@{version}#evaluate") (param i32)
+            (global.set $free (i32.const 4096)))
+        {select})"#
         )
     }
 }

@@ -3,9 +3,11 @@
 use super::{User, membership_attribute};
 use crate::Module;
 use crate::bindings::exports::muster::rules::decisions as wire;
+use crate::selection_bindings::exports::muster::rules::selection;
 use muster_core::{
-    Arrival, Audience, Comparison, Condition, Decide, DecideError, Feature, Input, Message,
-    Outcome, Plan, Question, Request, Settings, Test, Time, Value, step,
+    Arrival, Audience, Comparison, Condition, Decide, DecideError, Decimal, Feature, Fields, Input,
+    Message, Outcome, Plan, Question, Request, Selection, Settings, Test, Time, Value, Verdicts,
+    step,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -77,6 +79,7 @@ impl Rig {
 
     fn step(&mut self, messages: &[Message], now: Time) {
         let mut supplied: Vec<(Request, Vec<Arrival>)> = Vec::new();
+        let mut verdicts = Verdicts::default();
         let done = loop {
             let input = Input {
                 state: self.state.as_deref(),
@@ -84,11 +87,13 @@ impl Rig {
                 messages,
                 now,
                 history: &supplied,
+                verdicts: &verdicts,
                 successions: &[],
             };
             match step(&self.plan, input, &mut self.rules) {
                 Ok(Outcome::Done(done)) => break *done,
-                Ok(Outcome::Needs(requests)) => {
+                Ok(Outcome::Needs(requests, told)) => {
+                    verdicts = told;
                     supplied.extend(requests.into_iter().map(|request| {
                         let events = self.events(&request);
                         (request, events)
@@ -148,6 +153,7 @@ fn elsewhere(described: &muster_core::Module) -> muster_core::Module {
     });
     muster_core::Module {
         name: "elsewhere".into(),
+        predicates: Vec::new(),
         conditions: conditions.collect(),
         values: Vec::new(),
         audiences: audiences.collect(),
@@ -163,6 +169,41 @@ impl Decide for Rules {
         let values: Vec<wire::Value> = values.iter().map(hand_over).collect();
         Ok(self.module.evaluate(audiences, conditions, &values))
     }
+
+    fn select(&mut self, asked: Selection<'_>) -> Result<Vec<bool>, DecideError> {
+        let candidates = asked.candidates.iter().map(|candidate| selection::Candidate {
+            event: selection::Event {
+                name: candidate.event.name.to_string(),
+                time: candidate.event.time.milliseconds(),
+                properties: hand_over_all(&candidate.event.properties),
+                context: hand_over_all(&candidate.event.context),
+            },
+            predicates: candidate.predicates.clone(),
+        });
+        Ok(self.module.select(&candidates.collect::<Vec<_>>()))
+    }
+}
+
+fn hand_over_all(fields: &Fields) -> Vec<selection::Property> {
+    let property = |(name, value): &(Arc<str>, Value)| {
+        let name = name.to_string();
+        let value = match value {
+            Value::Boolean(boolean) => selection::Value::Boolean(*boolean),
+            Value::Number(number) => {
+                let (high, low) = halves(*number);
+                selection::Value::Number(selection::Decimal { high, low })
+            }
+            Value::Text(text) => selection::Value::Text(text.to_string()),
+            Value::Composite(json) => selection::Value::Json(json.to_string()),
+        };
+        selection::Property { name, value }
+    };
+    fields.iter().map(property).collect()
+}
+
+fn halves(number: Decimal) -> (i64, u64) {
+    let billionths = number.billionths();
+    ((billionths >> 64) as i64, billionths as u64)
 }
 
 fn hand_over(value: &Option<Value>) -> wire::Value {
@@ -170,8 +211,7 @@ fn hand_over(value: &Option<Value>) -> wire::Value {
         None => wire::Value::None,
         Some(Value::Boolean(boolean)) => wire::Value::Boolean(*boolean),
         Some(Value::Number(number)) => {
-            let billionths = number.billionths();
-            let (high, low) = ((billionths >> 64) as i64, billionths as u64);
+            let (high, low) = halves(*number);
             wire::Value::Number(wire::Decimal { high, low })
         }
         Some(Value::Text(text)) => wire::Value::Text(text.to_string()),

@@ -1,5 +1,6 @@
 //! How the core asks rule modules for decisions.
 
+use crate::event::Event;
 use crate::value::Value;
 use std::sync::Arc;
 
@@ -17,6 +18,31 @@ pub struct Question<'a> {
     pub values: &'a [Option<Value>],
 }
 
+/// One crossing into a rule module about events that its predicates may select.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'a> {
+    /// The module's place in the plan.
+    pub module: usize,
+    /// The events, in the order in which the user's came.
+    pub candidates: &'a [Candidate<'a>],
+}
+
+/// An event that passed the comparisons of selectors, and the predicates that they name beside.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The predicates to decide of it: indices into the module's own list, ascending.
+    pub predicates: Vec<u32>,
+}
+
+impl Selection<'_> {
+    /// How many answers are asked for.
+    pub fn answers(&self) -> usize {
+        self.candidates.iter().map(|candidate| candidate.predicates.len()).sum()
+    }
+}
+
 /// Answers questions: the runtime does so by calling the module's component.
 pub trait Decide {
     /// Decides the audiences asked for: one decision for each, in their order.
@@ -24,6 +50,13 @@ pub trait Decide {
     /// # Errors
     /// When the module failed to answer; nothing is decided then.
     fn decide(&mut self, question: Question<'_>) -> Result<Vec<bool>, DecideError>;
+
+    /// Decides which events predicates accept: one answer for each predicate of each candidate, in
+    /// their order. Asked only of modules that name predicates in their selectors.
+    ///
+    /// # Errors
+    /// When the module failed to answer; nothing is decided then.
+    fn select(&mut self, selection: Selection<'_>) -> Result<Vec<bool>, DecideError>;
 }
 
 /// A rule module gave no usable answer. The reason is one line, lowercase, without a full stop.

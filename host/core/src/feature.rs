@@ -16,6 +16,22 @@ pub struct Selector {
     context: Vec<(Arc<str>, Comparison)>,
     /// Conditions on properties, sorted by name.
     with: Vec<(Arc<str>, Comparison)>,
+    /// What a rule module says of the events that pass them.
+    predicate: Option<Predicate>,
+}
+
+/// A rule module's own predicate over an event, for what comparisons can't say. It is a pure
+/// function of the event: the same is asked again when history is read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Predicate {
+    /// Its name in the module's manifest.
+    pub name: Arc<str>,
+    /// Its index there, by which the module is asked.
+    pub index: u32,
+    /// What tells the module's code apart from any other, so that what one predicate selected is
+    /// never taken for what another one would. Empty until [`Module::of_code`](crate::Module::of_code)
+    /// says it.
+    pub code: Arc<str>,
 }
 
 /// How the selected events of a window become one value.
@@ -82,7 +98,17 @@ impl Selector {
         context.dedup();
         with.sort();
         with.dedup();
-        Selector { event, context, with }
+        Selector { event, context, with, predicate: None }
+    }
+
+    /// The selector of those of its events that a predicate accepts.
+    pub fn matching(self, predicate: Predicate) -> Selector {
+        Selector { predicate: Some(predicate), ..self }
+    }
+
+    /// The predicate that decides of the events that pass all comparisons.
+    pub fn predicate(&self) -> Option<&Predicate> {
+        self.predicate.as_ref()
     }
 
     /// Conditions on the context, sorted by key.
@@ -95,12 +121,12 @@ impl Selector {
         &self.with
     }
 
-    /// Whether the event counts.
+    /// Whether the event counts, as far as name and comparisons tell.
     pub fn selects(&self, event: &Event) -> bool {
         self.event.as_ref().is_none_or(|name| *name == event.name) && self.accepts(event)
     }
 
-    /// Whether an event that has the right name counts.
+    /// Whether an event that has the right name counts, as far as comparisons tell.
     pub fn accepts(&self, event: &Event) -> bool {
         self.context.iter().all(|(key, comparison)| comparison.holds(event.context(key)))
             && self.with.iter().all(|(name, comparison)| comparison.holds(event.property(name)))
@@ -122,6 +148,12 @@ impl fmt::Display for Selector {
                 write!(f, ":{comparison}")?;
             }
             f.write_str("}")?;
+        }
+        if let Some(Predicate { name, code, .. }) = &self.predicate {
+            f.write_str(",\"predicate\":")?;
+            write_json_text(f, name)?;
+            f.write_str(",\"code\":")?;
+            write_json_text(f, code)?;
         }
         f.write_str("}")
     }

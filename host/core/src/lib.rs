@@ -27,16 +27,16 @@ mod value;
 mod window;
 
 pub use comparison::{Comparison, Pattern, Test};
-pub use decide::{Decide, DecideError, Question};
+pub use decide::{Candidate, Decide, DecideError, Question, Selection};
 pub use decimal::{Decimal, DecimalError};
 pub use event::{Arrival, Event, Fields, Message};
-pub use feature::{Aggregate, Condition, Feature, Selector};
+pub use feature::{Aggregate, Condition, Feature, Predicate, Selector};
 pub use module::{Audience, AudienceKey, Module};
 pub use plan::{
     AudienceInfo, Engine, ExactFrom, Plan, PlanError, PlanSizes, Reach, Settings, Succession,
 };
 pub use profile::{Memberships, Profile};
-pub use step::{Input, Outcome, Report, Request, Step, step};
+pub use step::{Input, Outcome, Report, Request, Step, Verdicts, step};
 pub use time::{Span, Time};
 pub use transition::{Cause, Change, Transition, transition_id};
 pub use user::evaluated_by;

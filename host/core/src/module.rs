@@ -1,6 +1,6 @@
 //! What a rule module says of itself, as plain data.
 
-use crate::feature::{Condition, Feature};
+use crate::feature::{Condition, Feature, Predicate, Selector};
 use std::sync::Arc;
 
 /// A rule module: one or more audiences decided by one Wasm component.
@@ -8,6 +8,8 @@ use std::sync::Arc;
 pub struct Module {
     /// Its name, for messages and metrics.
     pub name: Arc<str>,
+    /// The names of its predicates, by the index that `select` uses.
+    pub predicates: Vec<Arc<str>>,
     /// The conditions whose truth it is handed, by the index that `evaluate` uses.
     pub conditions: Vec<Condition>,
     /// The features whose value it is handed as it is, by the index that `evaluate` uses.
@@ -33,6 +35,25 @@ pub struct Audience {
     pub requires: Vec<u32>,
     /// Which of its conditions hold for no member, ascending: with one of them nobody is in.
     pub excludes: Vec<u32>,
+}
+
+impl Module {
+    /// The same module, whose predicates are decided by code of that name.
+    pub fn of_code(mut self, code: &Arc<str>) -> Module {
+        let compared = self.conditions.iter_mut().filter_map(|condition| match condition {
+            Condition::Compare { feature, .. } => Some(feature),
+            Condition::Member(_) => None,
+        });
+        for feature in compared.chain(&mut self.values) {
+            if let Feature::Events { selector, .. } = feature
+                && let Some(predicate) = selector.predicate()
+            {
+                let predicate = Predicate { code: code.clone(), ..predicate.clone() };
+                *selector = Arc::new(Selector::clone(selector).matching(predicate));
+            }
+        }
+        self
+    }
 }
 
 /// What an audience is called where space matters: a hash of its id.

@@ -4,6 +4,7 @@ mod build;
 mod candidates;
 mod error;
 mod exact;
+mod fingerprint;
 mod order;
 mod place;
 mod settings;
@@ -15,7 +16,6 @@ pub use error::PlanError;
 pub use exact::ExactFrom;
 pub(crate) use place::Place;
 pub use settings::{Engine, Settings};
-pub(crate) use succession::Carry;
 pub use succession::Succession;
 
 use crate::comparison::Comparison;
@@ -42,6 +42,8 @@ pub struct Plan {
     /// Selectors of any event.
     any_name: Candidates,
     pub(crate) selectors: Vec<SelectorPlan>,
+    /// Predicates that selectors name. Without any, no module is asked about events.
+    pub(crate) predicates: Vec<PredicatePlan>,
     pub(crate) series: Vec<SeriesPlan>,
     pub(crate) by_key: HashMap<SeriesKey, usize>,
     pub(crate) features: Vec<FeaturePlan>,
@@ -62,7 +64,18 @@ pub struct Plan {
 #[derive(Debug)]
 pub(crate) struct SelectorPlan {
     pub(crate) selector: Arc<Selector>,
+    /// Its own place in the plan.
+    pub(crate) at: usize,
+    pub(crate) predicate: Option<usize>,
     pub(crate) series: Vec<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct PredicatePlan {
+    /// The module's index among those that the plan was made of.
+    pub(crate) origin: usize,
+    /// Its index in the module.
+    pub(crate) local: u32,
 }
 
 #[derive(Debug)]
@@ -70,6 +83,8 @@ pub(crate) struct SeriesPlan {
     pub(crate) key: SeriesKey,
     pub(crate) kind: SeriesKind,
     pub(crate) selector: Arc<Selector>,
+    /// The selector's place in the plan.
+    pub(crate) selector_at: usize,
     pub(crate) of: Option<Arc<str>>,
     pub(crate) edges: Edges,
     pub(crate) room: SeriesRoom,
@@ -190,7 +205,17 @@ impl Plan {
         }
     }
 
-    /// The selectors that count the event.
+    /// The audiences that look at a series.
+    pub(crate) fn audiences_of(&self, series: usize) -> impl Iterator<Item = usize> + '_ {
+        let features = self.series[series].features.iter().map(|feature| &self.features[*feature]);
+        features.flat_map(|feature| {
+            let conditions = feature.conditions.iter();
+            let decided = conditions.flat_map(|condition| self.watch.audiences_of(*condition));
+            feature.readers.iter().copied().chain(decided)
+        })
+    }
+
+    /// The selectors that count the event, those with a predicate if that accepts it.
     pub(crate) fn select(&self, event: &Event) -> impl Iterator<Item = &SelectorPlan> {
         let named = self.by_name.get(&event.name).into_iter();
         let candidates = named.chain([&self.any_name]).flat_map(|all| all.of(event));

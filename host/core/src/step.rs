@@ -2,12 +2,15 @@
 //!
 //! The step touches nothing outside. What it needs of history it asks for by returning
 //! [`Outcome::Needs`]; it is then taken again from the beginning with the answers supplied, and
-//! comes to the same point with them.
+//! comes to the same point with them, and with what modules said of events meanwhile.
 
 mod apply;
 mod decide;
 mod evaluate;
 mod scan;
+mod select;
+
+pub use select::Verdicts;
 
 use crate::codec::Damaged;
 use crate::decide::Decide;
@@ -37,6 +40,8 @@ pub struct Input<'a> {
     pub now: Time,
     /// What of history was asked for and read.
     pub history: &'a [(Request, Vec<Arrival>)],
+    /// What modules said of events, as the step that asked for more history gave it.
+    pub verdicts: &'a Verdicts,
     /// How users come to this plan from earlier ones. One who was evaluated by another yet has
     /// everything gathered from her history.
     pub successions: &'a [Succession],
@@ -64,8 +69,9 @@ impl Request {
 pub enum Outcome {
     /// The step is complete.
     Done(Box<Step>),
-    /// The step must be taken again with these parts of history beside those it had.
-    Needs(Vec<Request>),
+    /// The step must be taken again with these parts of history beside those it had, and with what
+    /// modules said of events in the place of what it had.
+    Needs(Vec<Request>, Verdicts),
 }
 
 /// What a step changes.
@@ -104,6 +110,8 @@ pub struct Report {
     pub ruled_out: u64,
     /// Calls of rule modules.
     pub crossings: u64,
+    /// Calls of rule modules about events that their predicates may select.
+    pub selections: u64,
     /// Rows of history looked at.
     pub rows: u64,
     /// Conditions decided by the likelier answer, since history may not be read.
@@ -126,7 +134,7 @@ pub fn step(plan: &Plan, input: Input<'_>, decide: &mut dyn Decide) -> Result<Ou
     let mut session = Session::open(plan, input, decide)?;
     session.run(input)?;
     if !session.needs.is_empty() {
-        return Ok(Outcome::Needs(session.needs));
+        return Ok(Outcome::Needs(session.needs, session.verdicts));
     }
     Ok(Outcome::Done(Box::new(session.close(input.now))))
 }
@@ -147,6 +155,11 @@ struct Session<'a> {
     transitions: Vec<Transition>,
     members: BTreeMap<AudienceKey, Option<Time>>,
     history_used: bool,
+    verdicts: Verdicts,
+    /// Audiences that look at a series that lacks events, and so stay undecided.
+    stuck: BTreeSet<usize>,
+    /// Of the failures reported, how many the next attempt is set for.
+    failures_met: usize,
     report: Report,
 }
 
@@ -164,6 +177,8 @@ impl<'a> Session<'a> {
             Some(bytes) => Profile::decode(bytes)?,
             None => Profile::default(),
         };
+        let lacking = user.lacking.iter().filter_map(|key| plan.by_key.get(key));
+        let stuck = lacking.flat_map(|series| plan.audiences_of(*series)).collect();
         Ok(Session {
             plan,
             decide,
@@ -179,6 +194,9 @@ impl<'a> Session<'a> {
             transitions: Vec::new(),
             members: BTreeMap::new(),
             history_used: false,
+            verdicts: input.verdicts.clone(),
+            stuck,
+            failures_met: 0,
             report: Report::default(),
         })
     }
@@ -210,8 +228,12 @@ impl<'a> Session<'a> {
                 Engine::State => {
                     let mut touched = Touched::default();
                     self.touch_due(&mut touched, due)?;
-                    if self.user.retry.is_some_and(|retry| retry.due() <= due) {
+                    if self.is_retried(due) {
                         self.touch_unsettled(&mut touched);
+                        self.complete(&mut touched, due)?;
+                    }
+                    if !self.needs.is_empty() {
+                        return Ok(());
                     }
                     self.evaluate(touched, due, Cause::Timer)?;
                 }
@@ -255,22 +277,28 @@ impl<'a> Session<'a> {
     /// The user's events in a part of history: those that were supplied, and those that this step
     /// accepted. Asks for what was not supplied.
     fn events(&mut self, request: Request) -> Option<Vec<Arrival>> {
-        let covering = self.supplied.iter().find(|(supplied, _)| {
-            (supplied.event.is_none() || supplied.event == request.event)
-                && supplied.extent.first <= request.extent.first
-                && supplied.extent.last >= request.extent.last
-        });
-        let Some((_, stored)) = covering else {
+        let Some(events) = self.supplied(&request) else {
             if !self.needs.contains(&request) {
                 self.needs.push(request);
             }
             return None;
         };
+        self.history_used = true;
+        self.report.rows += events.len() as u64;
+        Some(events)
+    }
+
+    /// The user's events in a part of history, if it was supplied.
+    fn supplied(&self, request: &Request) -> Option<Vec<Arrival>> {
+        let covering = self.supplied.iter().find(|(supplied, _)| {
+            (supplied.event.is_none() || supplied.event == request.event)
+                && supplied.extent.first <= request.extent.first
+                && supplied.extent.last >= request.extent.last
+        });
+        let (_, stored) = covering?;
         let all = stored.iter().chain(&self.accepted);
         let mut events: Vec<Arrival> = all.filter(|event| request.covers(event)).cloned().collect();
         events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
-        self.history_used = true;
-        self.report.rows += events.len() as u64;
         Some(events)
     }
 

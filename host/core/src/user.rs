@@ -7,8 +7,8 @@ use crate::retry::Retry;
 use crate::series::{Series, SeriesKey};
 use crate::shelf::{Edit, Moment, Shelf};
 use crate::time::Time;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A user's state, over its stored bytes.
 #[derive(Clone, Debug)]
@@ -29,6 +29,9 @@ pub(crate) struct User<'a> {
     pub(crate) marked: Vec<AudienceKey>,
     /// When they are decided again though nothing happens.
     pub(crate) retry: Option<Retry>,
+    /// Series that lack events of which a module failed to say whether it selects them. They are
+    /// gathered from history before anything is decided by them.
+    pub(crate) lacking: BTreeSet<SeriesKey>,
     /// The series as they were stored.
     shelf: Shelf<'a>,
     /// The series that were looked at.
@@ -51,7 +54,7 @@ pub(crate) enum IdOf {
     Message,
 }
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 impl<'a> User<'a> {
     /// A user of whom nothing is known.
@@ -65,6 +68,7 @@ impl<'a> User<'a> {
             ids: Vec::new(),
             marked: Vec::new(),
             retry: None,
+            lacking: BTreeSet::new(),
             shelf: Shelf::default(),
             open: BTreeMap::new(),
             dropped: Vec::new(),
@@ -153,7 +157,7 @@ impl<'a> User<'a> {
 
     /// Begins a series anew.
     pub(crate) fn reset_series(&mut self, key: SeriesKey, empty: Series) {
-        if self.shelf.take(key).is_some() {
+        if self.shelf.take(key).is_some() || self.open.contains_key(&key) {
             let opened = Opened { series: empty, moment: Moment::NEVER, changed: true };
             self.open.insert(key, opened);
         }
@@ -223,6 +227,10 @@ impl<'a> User<'a> {
             out.extend_from_slice(&audience.bits().to_le_bytes());
         }
         Retry::encode(self.retry, self.evaluated_at, &mut out);
+        put_unsigned(&mut out, self.lacking.len() as u64);
+        for series in &self.lacking {
+            out.extend_from_slice(&series.0.to_le_bytes());
+        }
         self.encode_series(&mut out);
         out
     }
@@ -258,6 +266,9 @@ impl<'a> User<'a> {
             .map(|_| Ok(AudienceKey::from_bits(take_bits(&mut reader)?)))
             .collect::<Result<_, Damaged>>()?;
         let retry = Retry::decode(&mut reader, evaluated_at)?;
+        let lacking = (0..reader.length()?)
+            .map(|_| Ok(SeriesKey(take_bits(&mut reader)?)))
+            .collect::<Result<_, Damaged>>()?;
         let shelf = Shelf::decode(reader.rest())?;
         let (open, dropped) = (BTreeMap::new(), Vec::new());
         Ok(User {
@@ -269,6 +280,7 @@ impl<'a> User<'a> {
             ids,
             marked,
             retry,
+            lacking,
             shelf,
             open,
             dropped,

@@ -40,13 +40,13 @@ pub struct LimitSettings {
     pub table_elements: usize,
     /// Stack of a call.
     pub stack_bytes: usize,
-    /// Time of a call of `evaluate`.
+    /// Time of a call of `evaluate` or `select`.
     #[serde(deserialize_with = "duration")]
     pub evaluate_time: Duration,
     /// Time of a call of `describe`.
     #[serde(deserialize_with = "duration")]
     pub describe_time: Duration,
-    /// Bytes of an answer of `evaluate`.
+    /// Bytes of an answer of `evaluate` or `select`.
     pub output_bytes: usize,
 }
 

@@ -123,7 +123,11 @@ impl GuestEngine {
         let manifest = manifest::read_manifest_section(component)?;
         let most = self.0.settings.all_limits().map(|limits| limits.manifest_bytes_max).max();
         limit_size("manifest", manifest.len(), most.unwrap_or(0), "manifest_bytes")?;
-        let module = manifest::read(&manifest)?;
+        let mut module = manifest::read(&manifest)?;
+        if !module.predicates.is_empty() {
+            let code = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            module = module.of_code(&code.into());
+        }
         // Until here it could be any module's; by its name it gets its own limits.
         let limits = self.0.settings.limits_of(&module.name).clone();
         limit_size("component", component.len(), limits.component_bytes_max, "component_bytes")?;

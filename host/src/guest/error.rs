@@ -96,13 +96,15 @@ pub enum GuestError {
     /// The component lacks a function of the contract.
     #[error(
         "component does not export `{export}` of `{interface}` with the contract's types: build it \
-         for world `module`"
+         for world `{world}`"
     )]
     ExportMissing {
         /// The function.
         export: &'static str,
         /// The interface.
         interface: &'static str,
+        /// The world that exports it.
+        world: &'static str,
     },
     /// The manifest in the component can't be read.
     #[error("manifest is not valid: {0}")]

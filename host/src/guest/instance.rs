@@ -1,11 +1,12 @@
 //! One running rule module: the calls of the contract, typed.
 
 use crate::guest::error::{Allowance, GuestError, LimitReached};
-use crate::guest::module::{DESCRIBE, EVALUATE, LoadedModule, export_missing};
+use crate::guest::module::{DESCRIBE, EVALUATE, Functions, LoadedModule, SELECT};
 use crate::guest::settings::ModuleLimits;
 use crate::guest::ticker::Ticker;
-use muster_core::{Question, Value};
-use wasmtime::component::{ComponentType, Lower, TypedFunc};
+use crate::guest::wire::{WireCandidate, WireValue};
+use muster_core::{Question, Selection};
+use wasmtime::component::TypedFunc;
 use wasmtime::{ResourceLimiter, Store};
 
 /// Core instances of one component: one of its own, and room for the adapters that linkers add.
@@ -15,33 +16,9 @@ const TABLES_MAX: usize = 4;
 /// Memories of one component. The limit of its size is each memory's.
 const MEMORIES_MAX: usize = 1;
 
-/// `decimal` of the contract.
-#[derive(Clone, Copy, ComponentType, Lower)]
-#[component(record)]
-pub(super) struct WireDecimal {
-    high: i64,
-    low: u64,
-}
-
-/// `value` of the contract.
-#[derive(Clone, Copy, ComponentType, Lower)]
-#[component(variant)]
-pub(super) enum WireValue<'a> {
-    #[component(name = "none")]
-    Nothing,
-    #[component(name = "boolean")]
-    Boolean(bool),
-    #[component(name = "number")]
-    Number(WireDecimal),
-    #[component(name = "text")]
-    Text(&'a str),
-    #[component(name = "json")]
-    Json(&'a str),
-}
-
-pub(super) type DescribeFunction = TypedFunc<(), (String,)>;
-pub(super) type EvaluateFunction<'a> =
-    TypedFunc<(&'a [u32], &'a [u32], &'a [WireValue<'a>]), (Vec<bool>,)>;
+type DescribeFunction = TypedFunc<(), (String,)>;
+type EvaluateFunction<'a> = TypedFunc<(&'a [u32], &'a [u32], &'a [WireValue<'a>]), (Vec<bool>,)>;
+type SelectFunction<'a> = TypedFunc<(&'a [WireCandidate<'a>],), (Vec<bool>,)>;
 
 /// What a store refuses to grow beyond.
 pub(super) struct Limits {
@@ -55,6 +32,7 @@ pub(super) struct Instance {
     store: Store<Limits>,
     describe: DescribeFunction,
     evaluate: EvaluateFunction<'static>,
+    select: Option<SelectFunction<'static>>,
 }
 
 impl Instance {
@@ -71,12 +49,14 @@ impl Instance {
             GuestError::WrongAnswer { module, reason } => GuestError::NotStarted { module, reason },
             failure => failure,
         })?;
-        let (describe, evaluate) = module.functions();
+        let Functions { describe, evaluate, select } = module.functions();
         let describe =
-            instance.get_typed_func(&mut store, describe).map_err(|_| export_missing(DESCRIBE))?;
+            instance.get_typed_func(&mut store, describe).map_err(|_| DESCRIBE.missing())?;
         let evaluate =
-            instance.get_typed_func(&mut store, evaluate).map_err(|_| export_missing(EVALUATE))?;
-        Ok(Instance { module: module.clone(), store, describe, evaluate })
+            instance.get_typed_func(&mut store, evaluate).map_err(|_| EVALUATE.missing())?;
+        let select = select.as_ref().map(|select| instance.get_typed_func(&mut store, select));
+        let select = select.transpose().map_err(|_| SELECT.missing())?;
+        Ok(Instance { module: module.clone(), store, describe, evaluate, select })
     }
 
     /// The module's manifest as it tells it.
@@ -93,14 +73,31 @@ impl Instance {
         let allowed = Allowance::evaluate(self.module.limits());
         self.allow(allowed);
         let decisions = self.call(question).map_err(|error| self.module.failed(&error, allowed))?;
-        if decisions.len() != question.audiences.len() {
-            let (got, asked) = (decisions.len(), question.audiences.len());
-            return Err(GuestError::WrongAnswer {
-                module: self.module.module().name.clone(),
-                reason: format!("{got} decisions for {asked} audiences"),
-            });
+        let (got, asked) = (decisions.len(), question.audiences.len());
+        if got != asked {
+            return Err(self.wrong(format!("{got} decisions for {asked} audiences")));
         }
         Ok(decisions)
+    }
+
+    /// Which events the module's predicates accept: one answer for each that is asked for.
+    pub(super) fn select(&mut self, selection: Selection<'_>) -> Result<Vec<bool>, GuestError> {
+        let allowed = Allowance::evaluate(self.module.limits());
+        self.allow(allowed);
+        let select: SelectFunction<'_> = self.select.ok_or(SELECT.missing())?;
+        let candidates: Vec<WireCandidate<'_>> =
+            selection.candidates.iter().map(WireCandidate::of).collect();
+        let answer = select.call(&mut self.store, (&candidates,));
+        let (answers,) = answer.map_err(|error| self.module.failed(&error, allowed))?;
+        let (got, asked) = (answers.len(), selection.answers());
+        if got != asked {
+            return Err(self.wrong(format!("{got} answers where {asked} were asked for")));
+        }
+        Ok(answers)
+    }
+
+    fn wrong(&self, reason: String) -> GuestError {
+        GuestError::WrongAnswer { module: self.module.module().name.clone(), reason }
     }
 
     fn allow(&mut self, allowed: Allowance) {
@@ -115,22 +112,6 @@ impl Instance {
         let (audiences, conditions) = (question.audiences, question.conditions);
         let (decisions,) = evaluate.call(&mut self.store, (audiences, conditions, &values))?;
         Ok(decisions)
-    }
-}
-
-impl WireValue<'_> {
-    fn of(value: Option<&Value>) -> WireValue<'_> {
-        match value {
-            None => WireValue::Nothing,
-            Some(Value::Boolean(boolean)) => WireValue::Boolean(*boolean),
-            Some(Value::Number(number)) => {
-                let billionths = number.billionths();
-                let (high, low) = ((billionths >> 64) as i64, billionths as u64);
-                WireValue::Number(WireDecimal { high, low })
-            }
-            Some(Value::Text(text)) => WireValue::Text(text),
-            Some(Value::Composite(json)) => WireValue::Json(json),
-        }
     }
 }
 

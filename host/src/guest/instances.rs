@@ -3,7 +3,7 @@
 use crate::guest::error::GuestError;
 use crate::guest::instance::Instance;
 use crate::guest::module::LoadedModule;
-use muster_core::{Decide, DecideError, Question};
+use muster_core::{Decide, DecideError, Question, Selection};
 use std::time::{Duration, Instant};
 
 /// Failed calls that took less than this part of their time cost hardly more than good ones.
@@ -50,14 +50,34 @@ impl GuestInstances {
     /// # Panics
     /// When the question names no module of the plan.
     pub fn evaluate(&mut self, question: Question<'_>) -> Result<Vec<bool>, GuestError> {
-        let (module, place) = (&self.modules[question.module], &mut self.places[question.module]);
+        self.call(question.module, |instance| instance.evaluate(question))
+    }
+
+    /// Decides which events predicates accept, as [`Decide::select`] does, with the cause when it
+    /// fails.
+    ///
+    /// # Errors
+    /// As [`GuestInstances::evaluate`].
+    ///
+    /// # Panics
+    /// When the selection names no module of the plan.
+    pub fn select(&mut self, selection: Selection<'_>) -> Result<Vec<bool>, GuestError> {
+        self.call(selection.module, |instance| instance.select(selection))
+    }
+
+    fn call(
+        &mut self,
+        module: usize,
+        ask: impl FnOnce(&mut Instance) -> Result<Vec<bool>, GuestError>,
+    ) -> Result<Vec<bool>, GuestError> {
+        let (module, place) = (&self.modules[module], &mut self.places[module]);
         let limit = module.limits().evaluate_time_max;
         let begun = Instant::now();
         place.work_off(begun);
         if place.owed >= limit * DEAR_IN_A_ROW {
             return Err(GuestError::Resting { module: module.module().name.clone() });
         }
-        let answer = place.ask(module, question);
+        let answer = place.call(module, ask);
         let took = begun.elapsed();
         if answer.is_err() && took > limit / DEAR {
             place.owed += took;
@@ -72,24 +92,28 @@ impl Place {
         self.since = now;
     }
 
-    fn ask(
+    fn call(
         &mut self,
         module: &LoadedModule,
-        question: Question<'_>,
+        ask: impl FnOnce(&mut Instance) -> Result<Vec<bool>, GuestError>,
     ) -> Result<Vec<bool>, GuestError> {
         // Taken out first: whatever ends this call early, a failed instance is not there again.
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => Instance::start(module)?,
         };
-        let decisions = instance.evaluate(question)?;
+        let answers = ask(&mut instance)?;
         self.instance = Some(instance);
-        Ok(decisions)
+        Ok(answers)
     }
 }
 
 impl Decide for GuestInstances {
     fn decide(&mut self, question: Question<'_>) -> Result<Vec<bool>, DecideError> {
         self.evaluate(question).map_err(|error| DecideError { reason: error.to_string().into() })
+    }
+
+    fn select(&mut self, selection: Selection<'_>) -> Result<Vec<bool>, DecideError> {
+        self.select(selection).map_err(|error| DecideError { reason: error.to_string().into() })
     }
 }

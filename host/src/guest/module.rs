@@ -13,10 +13,24 @@ use wasmparser::{BinaryReaderError, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-/// The interface that a rule module exports.
-const INTERFACE: &str = "muster:rules/decisions@1.0.0";
-pub(super) const DESCRIBE: &str = "describe";
-pub(super) const EVALUATE: &str = "evaluate";
+/// A function of the contract, and where it is. Versions are those that brought the interfaces; a
+/// module may export them in any later one of the same major version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Export {
+    interface: &'static str,
+    function: &'static str,
+    /// The world to build a module for that exports it.
+    world: &'static str,
+}
+
+const DECISIONS: &str = "muster:rules/decisions@1.0.0";
+const SELECTION: &str = "muster:rules/selection@1.1.0";
+pub(super) const DESCRIBE: Export =
+    Export { interface: DECISIONS, function: "describe", world: "module" };
+pub(super) const EVALUATE: Export =
+    Export { interface: DECISIONS, function: "evaluate", world: "module" };
+pub(super) const SELECT: Export =
+    Export { interface: SELECTION, function: "select", world: "selecting-module" };
 
 /// A rule module, compiled and checked, from which any number of instances can be made. Clones
 /// share everything.
@@ -34,10 +48,17 @@ pub(super) struct Loaded {
     /// Where its code comes from, when it was compiled from definitions.
     source_map: Option<SourceMap>,
     component: InstancePre<Limits>,
-    describe: ComponentExportIndex,
-    evaluate: ComponentExportIndex,
+    functions: Functions,
     /// What moves the clock that its calls are interrupted by.
     _shared: Arc<Shared>,
+}
+
+/// Where a component exports the functions of the contract.
+pub(super) struct Functions {
+    pub(super) describe: ComponentExportIndex,
+    pub(super) evaluate: ComponentExportIndex,
+    /// Of a module that lists predicates.
+    pub(super) select: Option<ComponentExportIndex>,
 }
 
 /// A component that was compiled, and what it says of itself without being run.
@@ -77,22 +98,18 @@ impl LoadedModule {
         shared: &Arc<Shared>,
     ) -> Result<LoadedModule, GuestError> {
         let Candidate { digest, manifest, module, source_map, limits, component } = candidate;
-        let describe = export(&component, DESCRIBE)?;
-        let evaluate = export(&component, EVALUATE)?;
+        let has_predicates = !module.predicates.is_empty();
+        let functions = Functions {
+            describe: DESCRIBE.find(&component)?,
+            evaluate: EVALUATE.find(&component)?,
+            select: has_predicates.then(|| SELECT.find(&component)).transpose()?,
+        };
         let component = Linker::new(component.engine())
             .instantiate_pre(&component)
             .map_err(|error| GuestError::Malformed { reason: one_line(&error) })?;
         let _shared = shared.clone();
-        let loaded = Arc::new(Loaded {
-            digest,
-            module,
-            limits,
-            source_map,
-            component,
-            describe,
-            evaluate,
-            _shared,
-        });
+        let loaded =
+            Arc::new(Loaded { digest, module, limits, source_map, component, functions, _shared });
         let loaded = LoadedModule { loaded, moved: None };
         if Instance::start(&loaded)?.describe()? != manifest {
             let module = loaded.module().name.clone();
@@ -117,9 +134,9 @@ impl LoadedModule {
         &self.loaded.component
     }
 
-    /// Where the component exports `describe` and `evaluate`.
-    pub(super) fn functions(&self) -> (&ComponentExportIndex, &ComponentExportIndex) {
-        (&self.loaded.describe, &self.loaded.evaluate)
+    /// Where the component exports the functions of the contract.
+    pub(super) fn functions(&self) -> &Functions {
+        &self.loaded.functions
     }
 
     /// What a failure of one of its calls, which was allowed so much, means.
@@ -163,13 +180,17 @@ pub(super) fn imports(component: &[u8]) -> Result<Vec<String>, GuestError> {
     Ok(imports)
 }
 
-fn export(component: &Component, name: &'static str) -> Result<ComponentExportIndex, GuestError> {
-    let interface = component.get_export_index(None, INTERFACE);
-    let function =
-        interface.and_then(|interface| component.get_export_index(Some(&interface), name));
-    function.ok_or(export_missing(name))
-}
+impl Export {
+    fn find(self, component: &Component) -> Result<ComponentExportIndex, GuestError> {
+        let interface = component.get_export_index(None, self.interface);
+        let function = interface
+            .and_then(|interface| component.get_export_index(Some(&interface), self.function));
+        function.ok_or(self.missing())
+    }
 
-pub(super) fn export_missing(export: &'static str) -> GuestError {
-    GuestError::ExportMissing { export, interface: INTERFACE }
+    /// That a component does not have it, or has something else of that name.
+    pub(super) fn missing(self) -> GuestError {
+        let Export { interface, function: export, world } = self;
+        GuestError::ExportMissing { export, interface, world }
+    }
 }

@@ -40,11 +40,11 @@ pub struct ModuleLimits {
     pub table_elements_max: usize,
     /// The stack of a call in bytes, at most [`STACK_BYTES_LIMIT`].
     pub stack_bytes_max: usize,
-    /// The time of one call of `evaluate`.
+    /// The time of one call of `evaluate`, or of `select`.
     pub evaluate_time_max: Duration,
     /// The time of one call of `describe`.
     pub describe_time_max: Duration,
-    /// What `evaluate` may answer in bytes: a byte an audience.
+    /// What `evaluate` or `select` may answer in bytes: a byte an audience or predicate.
     pub output_bytes_max: usize,
 }
 

@@ -81,7 +81,7 @@ fn it_exports_the_contract_and_imports_nothing() {
     assert!(world.imports.is_empty());
     let exports: Vec<String> =
         world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
-    assert_eq!(exports, ["muster:rules/decisions@1.0.0"]);
+    assert_eq!(exports, ["muster:rules/decisions@1.1.0"]);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::operand::Misfit;
 use crate::span::parse_span;
 use crate::window::{check_window, parse_time};
 use muster_core::{
-    Aggregate, Audience, Comparison, Condition, Feature, Module, Selector, Span, Time, Window,
+    Aggregate, Audience, Comparison, Condition, Feature, Module, Predicate, Selector, Span, Time,
+    Window,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,7 +33,12 @@ pub fn read(text: &str) -> Result<Module, ManifestError> {
         return Err(ManifestError::Version { version: manifest.manifest });
     }
     at("name", || check_name(&manifest.name))?;
-    let selectors = each("selectors", &manifest.selectors, read_selector)?;
+    let predicates = each("predicates", &manifest.predicates, |name| {
+        check_name(name).map(|()| Arc::from(name.as_str()))
+    })?;
+    check_once(&predicates)?;
+    let selectors =
+        each("selectors", &manifest.selectors, |selector| read_selector(selector, &predicates))?;
     let features =
         each("features", &manifest.features, |feature| read_feature(feature, &selectors))?;
     let conditions =
@@ -43,7 +49,7 @@ pub fn read(text: &str) -> Result<Module, ManifestError> {
     let audiences =
         each("audiences", &manifest.audiences, |audience| read_audience(audience, sizes))?;
     check_ids(&audiences, &conditions)?;
-    Ok(Module { name: manifest.name.into(), conditions, values, audiences })
+    Ok(Module { name: manifest.name.into(), predicates, conditions, values, audiences })
 }
 
 #[derive(Clone, Copy)]
@@ -105,11 +111,23 @@ fn named(name: &str) -> Result<Arc<str>, Misfit> {
     Ok(name.into())
 }
 
-fn read_selector(selector: &wire::Selector<'_>) -> Result<Arc<Selector>, Misfit> {
+fn read_selector(
+    selector: &wire::Selector<'_>,
+    predicates: &[Arc<str>],
+) -> Result<Arc<Selector>, Misfit> {
     let event = named(&selector.event)?;
     let event = (&*event != "*").then_some(event);
     let context = read_comparisons(&selector.context)?;
-    Ok(Arc::new(Selector::new(event, context, read_comparisons(&selector.with)?)))
+    let read = Selector::new(event, context, read_comparisons(&selector.with)?);
+    let Some(name) = &selector.predicate else { return Ok(Arc::new(read)) };
+    let found = (0u32..).zip(predicates).find(|(_, predicate)| ***predicate == **name);
+    let (index, name) = found.ok_or_else(|| {
+        let message = format!("predicate {} is not listed", quoted(name));
+        misfit(message, "list it under `predicates`")
+    })?;
+    // Whose code it is, is not the manifest's to say.
+    let predicate = Predicate { name: name.clone(), index, code: "".into() };
+    Ok(Arc::new(read.matching(predicate)))
 }
 
 fn read_comparisons(object: &wire::Object<'_>) -> Result<Vec<(Arc<str>, Comparison)>, Misfit> {
@@ -263,6 +281,18 @@ fn check_indices(indices: &[u32], length: usize, list: &str) -> Result<(), Misfi
             Err(misfit(message, format!("write an index below {length}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// A selector names its predicate, so that each name stands for one.
+fn check_once(predicates: &[Arc<str>]) -> Result<(), ManifestError> {
+    let mut names: HashSet<&Arc<str>> = HashSet::with_capacity(predicates.len());
+    match predicates.iter().position(|name| !names.insert(name)) {
+        None => Ok(()),
+        Some(index) => at(&format!("predicates[{index}]"), || {
+            let name = quoted(&predicates[index]);
+            Err(misfit(format!("predicate {name} is listed twice"), "list it once"))
+        }),
     }
 }
 

@@ -2,8 +2,8 @@ use super::*;
 use crate::check::{Source, check as check_definitions};
 use crate::pack::packs;
 use muster_core::{
-    Aggregate, Audience, Comparison, Condition, Decimal, Feature, Module, Selector, Span, Test,
-    Time, Value, Window,
+    Aggregate, Audience, Comparison, Condition, Decimal, Feature, Module, Predicate, Selector,
+    Span, Test, Time, Value, Window,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -53,12 +53,20 @@ fn windows() -> impl Strategy<Value = Window> {
     )
 }
 
+fn predicate(index: u32) -> Predicate {
+    Predicate { name: format!("\"{index}\"").into(), index, code: "".into() }
+}
+
 fn features() -> impl Strategy<Value = Feature> {
     let named = || prop::collection::btree_map(names(), comparisons(), 0..3);
-    let selector =
-        (prop::option::of(names()), named(), named()).prop_map(|(event, context, with)| {
+    let selector = (prop::option::of(names()), named(), named(), prop::option::of(0u32..2))
+        .prop_map(|(event, context, with, index)| {
             let list = |map: std::collections::BTreeMap<_, _>| map.into_iter().collect();
-            Arc::new(Selector::new(event, list(context), list(with)))
+            let selector = Selector::new(event, list(context), list(with));
+            Arc::new(match index {
+                Some(index) => selector.matching(predicate(index)),
+                None => selector,
+            })
         });
     prop_oneof![
         names().prop_map(Feature::Attribute),
@@ -80,6 +88,7 @@ fn modules() -> impl Strategy<Value = Module> {
     (prop::collection::vec(conditions, 1..6), prop::collection::vec(features(), 1..4)).prop_map(
         |(conditions, values)| Module {
             name: "module".into(),
+            predicates: [0, 1].map(|index| predicate(index).name).to_vec(),
             audiences: vec![Audience {
                 id: "a".into(),
                 name: "A \"quoted\" name".into(),
@@ -145,10 +154,26 @@ fn refuses_what_is_not_of_the_schema() {
     malformed(r#"{"manifest":1}"#, "missing field `name` at line 1 column 14");
     malformed(
         &manifest(r#""rules":[]"#),
-        "unknown field `rules`, expected one of `manifest`, `name`, `selectors`, `features`, \
-         `conditions`, `values`, `audiences` at line 1 column 32",
+        "unknown field `rules`, expected one of `manifest`, `name`, `predicates`, \
+         `selectors`, `features`, `conditions`, `values`, `audiences` at line 1 column 32",
     );
     check(r#"{"manifest":2,"name":"m"}"#, "manifest has version `2`: write version `1`");
+}
+
+#[test]
+fn refuses_predicates_that_are_not_one() {
+    check(
+        &manifest(r#""predicates":["near"],"selectors":[{"event":"e","predicate":"far"}]"#),
+        "manifest is wrong at `selectors[0]`: predicate `far` is not listed; list it under `predicates`",
+    );
+    check(
+        &manifest(r#""predicates":["near","near"]"#),
+        "manifest is wrong at `predicates[1]`: predicate `near` is listed twice; list it once",
+    );
+    check(
+        &manifest(r#""predicates":[""]"#),
+        "manifest is wrong at `predicates[0]`: `` is not allowed; write 1 to 1024 bytes on one line",
+    );
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::collections::HashSet;
 pub(super) struct Manifest<'a> {
     pub(super) manifest: u64,
     pub(super) name: String,
+    #[serde(default)]
+    pub(super) predicates: Vec<String>,
     #[serde(borrow, default)]
     pub(super) selectors: Vec<Selector<'a>>,
     #[serde(default)]
@@ -29,6 +31,7 @@ pub(super) struct Selector<'a> {
     pub(super) context: Object<'a>,
     #[serde(borrow, default)]
     pub(super) with: Object<'a>,
+    pub(super) predicate: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -19,6 +19,9 @@ pub fn write(module: &Module) -> String {
     }
     module.values.iter().for_each(|feature| tables.add(feature));
     let mut out = format!("{{\"manifest\":{VERSION},\"name\":{}", text(&module.name));
+    if !module.predicates.is_empty() {
+        list(&mut out, "predicates", module.predicates.iter().map(|name| text(name)));
+    }
     let selectors = tables.selectors.listed.iter().map(|selector| write_selector(selector));
     list(&mut out, "selectors", selectors);
     let features = tables.features.listed.iter().map(|feature| match feature {
@@ -109,6 +112,9 @@ fn write_selector(selector: &Selector) -> String {
         if !comparisons.is_empty() {
             out.push_str(&format!(",\"{key}\":{}", write_comparisons(comparisons)));
         }
+    }
+    if let Some(predicate) = selector.predicate() {
+        out.push_str(&format!(",\"predicate\":{}", text(&predicate.name)));
     }
     out.push('}');
     out

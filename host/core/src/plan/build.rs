@@ -1,14 +1,15 @@
 //! Making a plan of modules.
 
+use super::fingerprint;
 use super::order::{Places, list_audiences, order_modules};
 use super::{
     AudiencePlan, Candidates, ConditionKind, ConditionPlan, FeaturePlan, ModulePlan, Origin, Place,
-    Plan, PlanError, SelectorPlan, SeriesPlan, Settings, Watch,
+    Plan, PlanError, PredicatePlan, SelectorPlan, SeriesPlan, Settings, Watch,
 };
 use crate::answer::Answer;
 use crate::decide::Decide;
 use crate::decimal::{Decimal, ONE};
-use crate::feature::{Aggregate, Condition, Feature, Selector};
+use crate::feature::{Aggregate, Condition, Feature, Predicate, Selector};
 use crate::interval::{Edges, Room};
 use crate::module::{Audience, AudienceKey, Module};
 use crate::series::{SeriesKey, SeriesKind, SeriesRoom};
@@ -67,6 +68,9 @@ pub(super) fn of_nothing(feature: &Feature) -> Option<Value> {
 type SeriesContent = (SeriesKind, Arc<Selector>, Option<Arc<str>>);
 
 struct Builder {
+    /// The module whose features are being added.
+    origin: usize,
+    predicates: BTreeMap<Predicate, usize>,
     selectors: BTreeMap<Arc<Selector>, usize>,
     series: BTreeMap<SeriesContent, usize>,
     features: BTreeMap<Feature, usize>,
@@ -83,6 +87,8 @@ struct Builder {
 impl Builder {
     fn new(settings: Settings) -> Builder {
         Builder {
+            origin: 0,
+            predicates: BTreeMap::new(),
             selectors: BTreeMap::new(),
             series: BTreeMap::new(),
             features: BTreeMap::new(),
@@ -96,6 +102,7 @@ impl Builder {
                 by_name: HashMap::new(),
                 any_name: Candidates::default(),
                 selectors: Vec::new(),
+                predicates: Vec::new(),
                 series: Vec::new(),
                 by_key: HashMap::new(),
                 features: Vec::new(),
@@ -128,14 +135,13 @@ impl Builder {
         let index_of: HashMap<&str, usize> = audiences.keys().copied().zip(0..).collect();
         let mut place_of = vec![0; modules.len()];
         order.iter().enumerate().for_each(|(place, origin)| place_of[*origin] = place);
-        let conditions: Vec<Vec<usize>> = modules
-            .iter()
-            .map(|module| module.conditions.iter().map(|c| self.condition(c, &index_of)).collect())
-            .collect();
-        let values: Vec<Vec<usize>> = modules
-            .iter()
-            .map(|module| module.values.iter().map(|value| self.feature(value)).collect())
-            .collect();
+        let (mut conditions, mut values): (Vec<Vec<usize>>, Vec<Vec<usize>>) = Default::default();
+        for (origin, module) in modules.iter().enumerate() {
+            self.origin = origin;
+            let listed = module.conditions.iter().map(|c| self.condition(c, &index_of));
+            conditions.push(listed.collect());
+            values.push(module.values.iter().map(|value| self.feature(value)).collect());
+        }
         for (origin, local) in audiences.values() {
             let audience = &modules[*origin].audiences[*local];
             self.essentials.push(essentials(audience, &conditions[*origin]));
@@ -248,6 +254,7 @@ impl Builder {
             key: SeriesKey::of(kind, selector, of.as_deref()),
             kind,
             selector: self.plan.selectors[selector_at].selector.clone(),
+            selector_at,
             of: of.clone(),
             edges: Edges::default(),
             room: SeriesRoom {
@@ -273,7 +280,19 @@ impl Builder {
             None => self.plan.any_name.add(selector, at),
         }
         self.selectors.insert(selector.clone(), at);
-        self.plan.selectors.push(SelectorPlan { selector: selector.clone(), series: Vec::new() });
+        let predicate = selector.predicate().map(|predicate| self.predicate(predicate));
+        let (selector, series) = (selector.clone(), Vec::new());
+        self.plan.selectors.push(SelectorPlan { selector, at, predicate, series });
+        at
+    }
+
+    fn predicate(&mut self, predicate: &Predicate) -> usize {
+        let next = self.plan.predicates.len();
+        let at = *self.predicates.entry(predicate.clone()).or_insert(next);
+        if at == next {
+            let (origin, local) = (self.origin, predicate.index);
+            self.plan.predicates.push(PredicatePlan { origin, local });
+        }
         at
     }
 
@@ -306,7 +325,7 @@ impl Builder {
         let keys = self.plan.audiences.iter().map(|audience| audience.key).collect();
         let tables = (&*self.plan.series, &*self.plan.features, &*self.plan.conditions);
         self.plan.watch = Watch::new(self.essentials, self.audiences_of, keys, tables);
-        self.plan.fingerprint = fingerprint(&self.plan);
+        self.plan.fingerprint = fingerprint::of(&self.plan);
         Ok(self.plan)
     }
 }
@@ -346,13 +365,4 @@ fn greatest_count(plan: &Plan, series: usize) -> usize {
         counting.filter_map(|feature| feature.thresholds.last()).map(|(number, _)| number);
     let whole = greatest.map(|number| number.billionths().max(0) / ONE).max();
     usize::try_from(whole.unwrap_or(0)).unwrap_or(usize::MAX - 1) + 1
-}
-
-/// A hash of which audiences there are, in which versions, and how they are evaluated.
-fn fingerprint(plan: &Plan) -> u64 {
-    let mut content = plan.settings.engine.name().to_string();
-    for audience in &plan.audiences {
-        content.push_str(&format!("\n{} {}", audience.id, audience.version));
-    }
-    xxhash_rust::xxh3::xxh3_64(content.as_bytes())
 }

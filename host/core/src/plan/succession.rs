@@ -6,8 +6,7 @@
 
 use super::{ConditionKind, FeaturePlan, Origin, Plan};
 use crate::plan::Engine;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 /// How users come from one plan to another without being evaluated from the beginning.
 #[derive(Debug)]
@@ -16,8 +15,8 @@ pub struct Succession {
     to: u64,
     /// By series of the later plan.
     carries: Vec<Carry>,
-    /// The series to be filled, by the name of the events that they select.
-    filled: BTreeMap<Option<Arc<str>>, Vec<usize>>,
+    /// The series that are gathered from history.
+    filled: Vec<usize>,
     /// The audiences of the later plan that must be decided.
     audiences: Vec<usize>,
 }
@@ -41,20 +40,10 @@ impl Succession {
         }
         let carries: Vec<Carry> =
             (0..later.series.len()).map(|series| carry(earlier, later, series)).collect();
-        let mut filled: BTreeMap<Option<Arc<str>>, Vec<usize>> = BTreeMap::new();
-        for (at, _) in carries.iter().enumerate().filter(|(_, carry)| **carry == Carry::Filled) {
-            filled.entry(later.series[at].selector.event.clone()).or_default().push(at);
-        }
-        let mut audiences: BTreeSet<usize> = BTreeSet::new();
-        for series in filled.values().flatten() {
-            for feature in &later.series[*series].features {
-                let feature = &later.features[*feature];
-                audiences.extend(&feature.readers);
-                for condition in &feature.conditions {
-                    audiences.extend(later.watch.audiences_of(*condition));
-                }
-            }
-        }
+        let is_filled = |at: &usize| carries[*at] == Carry::Filled;
+        let filled: Vec<usize> = (0..carries.len()).filter(is_filled).collect();
+        let mut audiences: BTreeSet<usize> =
+            filled.iter().flat_map(|series| later.audiences_of(*series)).collect();
         audiences.extend((0..later.audiences.len()).filter(|at| is_other(earlier, later, *at)));
         let audiences = audiences.into_iter().collect();
         let (from, to) = (earlier.fingerprint, later.fingerprint);
@@ -66,11 +55,8 @@ impl Succession {
         (self.from, self.to) == (from, to)
     }
 
-    pub(crate) fn carry(&self, series: usize) -> Carry {
-        self.carries[series]
-    }
-
-    pub(crate) fn filled(&self) -> &BTreeMap<Option<Arc<str>>, Vec<usize>> {
+    /// The series that are gathered from history.
+    pub(crate) fn filled(&self) -> &[usize] {
         &self.filled
     }
 
@@ -85,8 +71,7 @@ impl Succession {
 
     /// How many series stay, and how many are gathered from history.
     pub fn series(&self) -> (usize, usize) {
-        let filled = self.carries.iter().filter(|carry| **carry == Carry::Filled).count();
-        (self.carries.len() - filled, filled)
+        (self.carries.len() - self.filled.len(), self.filled.len())
     }
 }
 

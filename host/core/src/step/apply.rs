@@ -3,12 +3,13 @@
 use super::{Request, Session, Touched, empty_series};
 use crate::codec::Damaged;
 use crate::event::{Arrival, Event, Message};
-use crate::plan::{Carry, ConditionKind, Place, Succession};
+use crate::plan::{ConditionKind, Place};
 use crate::time::Time;
 use crate::transition::{Cause, Change};
 use crate::user::IdOf;
 use crate::value::Value;
 use crate::window::Extent;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Session<'_> {
@@ -26,11 +27,15 @@ impl Session<'_> {
                 continue;
             }
             self.change_profile(message, &mut touched);
-            for event in &message.events {
-                if let Some(arrival) = self.accept(event, now) {
-                    self.add(&arrival, &|_| true, &mut touched, now)?;
-                }
-            }
+            message.events.iter().for_each(|event| self.accept(event, now));
+        }
+        let completed = self.complete(&mut touched, now)?;
+        if !self.needs.is_empty() {
+            return Ok(());
+        }
+        for at in 0..self.accepted.len() {
+            let arrival = self.accepted[at].clone();
+            self.add(&arrival, &|series| !completed.contains(&series), &mut touched, now)?;
         }
         let cause = self.cause();
         self.evaluate(touched, now, cause)
@@ -63,7 +68,15 @@ impl Session<'_> {
         let (from, to) = (self.user.rules, plan.fingerprint);
         let mut successions = self.successions.iter();
         let succession = successions.find(|succession| succession.leads(from, to));
-        let Some(events) = self.events_to_fill(succession, now) else { return Ok(()) };
+        // All series, when there is no list of them.
+        let filled: Option<BTreeSet<usize>> = succession
+            .map(|succession| succession.filled().iter().copied().chain(self.lacking()).collect());
+        let everything = Extent { first: Time::MIN, last: Time::MAX };
+        let events = match &filled {
+            None => self.events(Request { event: None, extent: everything }),
+            Some(filled) => self.events_of(filled, now),
+        };
+        let Some(events) = events else { return Ok(()) };
         self.user.rules = to;
         self.user.scan_due = None;
         let mut touched = Touched::default();
@@ -73,7 +86,7 @@ impl Session<'_> {
                 touched.audiences.extend(0..plan.audiences.len());
             }
             Some(succession) => {
-                self.carry_over(succession);
+                self.user.keep_series(|key| plan.by_key.contains_key(&key));
                 self.touch_due(&mut touched, now)?;
                 for series in succession.retimed() {
                     self.touch(&mut touched, series)?;
@@ -82,6 +95,8 @@ impl Session<'_> {
                 touched.audiences.extend(succession.audiences());
             }
         }
+        self.user.lacking.clear();
+        self.stuck.clear();
         // What failed is decided again, and when that fails begins with the shortest wait.
         self.user.marked.clear();
         self.user.retry = None;
@@ -90,33 +105,40 @@ impl Session<'_> {
             self.scan(now, Cause::Rules);
             return Ok(());
         }
-        let fills = |series: usize| {
-            succession.is_none_or(|succession| succession.carry(series) == Carry::Filled)
-        };
+        let is_filled =
+            |series: usize| filled.as_ref().is_none_or(|filled| filled.contains(&series));
+        let doubts = self.doubts(&events, &is_filled, now);
+        self.ask_about(doubts);
+        self.reset(filled.iter().flatten());
         for arrival in &events {
-            self.add(arrival, &fills, &mut touched, now)?;
+            self.add(arrival, &is_filled, &mut touched, now)?;
         }
         self.evaluate(touched, now, Cause::Rules)
     }
 
-    /// The events that series are filled with; none while they must be read.
-    fn events_to_fill(
+    /// Begins series anew.
+    pub(super) fn reset<'s>(&mut self, series: impl Iterator<Item = &'s usize>) {
+        for series in series {
+            let plan = &self.plan.series[*series];
+            self.user.reset_series(plan.key, plan.kind.empty());
+        }
+    }
+
+    /// The events that windows over those series see; none while they must be read.
+    pub(super) fn events_of(
         &mut self,
-        succession: Option<&Succession>,
+        series: &BTreeSet<usize>,
         now: Time,
     ) -> Option<Vec<Arrival>> {
-        let Some(succession) = succession else {
-            let extent = Extent { first: Time::MIN, last: Time::MAX };
-            return self.events(Request { event: None, extent });
-        };
         let plan = self.plan;
-        let mut requests = Vec::new();
-        for (event, series) in succession.filled() {
-            let horizons = series.iter().map(|series| plan.series[*series].edges.horizon(now));
-            let first = horizons.min().unwrap_or(Time::MIN);
-            requests
-                .push(Request { event: event.clone(), extent: Extent { first, last: Time::MAX } });
+        let mut horizons: BTreeMap<Option<Arc<str>>, Time> = BTreeMap::new();
+        for series in series.iter().map(|series| &plan.series[*series]) {
+            let horizon = series.edges.horizon(now);
+            let first = horizons.entry(series.selector.event.clone()).or_insert(horizon);
+            *first = horizon.min(*first);
         }
+        let request = |(event, first)| Request { event, extent: Extent { first, last: Time::MAX } };
+        let mut requests: Vec<Request> = horizons.into_iter().map(request).collect();
         // Events of any name hold those of each.
         if let Some(any) = requests.iter().position(|request| request.event.is_none()) {
             let first = requests.iter().map(|request| request.extent.first).min();
@@ -132,15 +154,6 @@ impl Session<'_> {
         }
         events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
         Some(events)
-    }
-
-    /// Drops the series that the plan does not know, and empties those that are filled anew.
-    fn carry_over(&mut self, succession: &Succession) {
-        let plan = self.plan;
-        self.user.keep_series(|key| plan.by_key.contains_key(&key));
-        for series in succession.filled().values().flatten() {
-            self.user.reset_series(plan.series[*series].key, empty_series(plan, *series));
-        }
     }
 
     /// The user leaves the audiences that no module defines any more.
@@ -169,22 +182,20 @@ impl Session<'_> {
         repeated
     }
 
-    fn accept(&mut self, event: &Arc<Event>, now: Time) -> Option<Arrival> {
+    fn accept(&mut self, event: &Arc<Event>, now: Time) {
         let settings = &self.plan.settings;
         if let Some(id) = &event.id
             && self.user.is_repeated(id, IdOf::Event, settings, now)
         {
             self.report.duplicates += 1;
-            return None;
+            return;
         }
         self.user.arrivals += 1;
-        let arrival = Arrival { number: self.user.arrivals, event: event.clone() };
-        self.accepted.push(arrival.clone());
-        Some(arrival)
+        self.accepted.push(Arrival { number: self.user.arrivals, event: event.clone() });
     }
 
     /// Adds an event to the series that select it, of those that are meant.
-    fn add(
+    pub(super) fn add(
         &mut self,
         arrival: &Arrival,
         meant: &dyn Fn(usize) -> bool,
@@ -192,9 +203,13 @@ impl Session<'_> {
         now: Time,
     ) -> Result<(), Damaged> {
         let (plan, event) = (self.plan, &arrival.event);
-        let selected = plan.select(event).flat_map(|selector| &selector.series);
-        for series in selected.filter(|series| meant(**series)) {
+        for (selector, series) in
+            plan.select(event).flat_map(|s| s.series.iter().map(move |series| (s, series)))
+        {
             let series_plan = &plan.series[*series];
+            if !meant(*series) || !self.is_selected(selector.predicate, arrival.number) {
+                continue;
+            }
             let value = series_plan.of.as_ref().and_then(|name| event.property(name));
             if (series_plan.of.is_some() && value.is_none())
                 || !series_plan.edges.see(event.time, now)

@@ -9,6 +9,7 @@ use crate::time::Time;
 use crate::transition::Change;
 use crate::value::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Audiences to decide, by module, in the order of modules.
 type Pending = BTreeMap<usize, Vec<usize>>;
@@ -27,11 +28,15 @@ impl Session<'_> {
     ) -> Result<Vec<(usize, Change)>, Damaged> {
         let plan = self.plan;
         if !self.known {
-            let baseline = plan.baseline.iter().map(|audience| (plan.audiences[*audience].key, at));
+            let baseline = plan.baseline.iter().filter(|audience| !self.stuck.contains(audience));
+            let baseline = baseline.map(|audience| (plan.audiences[*audience].key, at));
             self.profile.memberships = baseline.collect();
         }
         let mut pending = Pending::new();
         for audience in audiences {
+            if self.stuck.contains(&audience) {
+                continue;
+            }
             // Who is not in and is kept out stays so. When a reference changes that, it says so.
             let is_in = self.profile.memberships.since(plan.watch.audience_key(audience)).is_some();
             if is_in || !self.is_ruled_out(audience, findings, at)? {
@@ -87,6 +92,7 @@ impl Session<'_> {
         let plan = self.plan;
         asked.sort_unstable_by_key(|audience| plan.audiences[*audience].local);
         asked.dedup();
+        asked.retain(|audience| !self.stuck.contains(audience));
         let mut decided = Vec::new();
         let mut rest = Vec::with_capacity(asked.len());
         for audience in asked {
@@ -131,10 +137,10 @@ impl Session<'_> {
         self.user.marked.retain(|marked| *marked != key);
     }
 
-    /// Sets when the user is decided again in what is marked, after an evaluation at that instant
-    /// before which so many decisions had failed.
-    pub(super) fn set_retry(&mut self, failures_before: usize, at: Time) {
-        let failed = self.report.failures.len() > failures_before;
+    /// Sets when the user is decided again in what is marked, after an evaluation at that instant.
+    pub(super) fn set_retry(&mut self, at: Time) {
+        let failures = self.report.failures.len();
+        let failed = failures > std::mem::replace(&mut self.failures_met, failures);
         self.user.retry = match self.user.retry {
             _ if self.user.marked.is_empty() => None,
             before if failed => Retry::after(before, at),
@@ -164,6 +170,15 @@ impl Session<'_> {
         }
         if !self.needs.is_empty() {
             return Ok(Vec::new());
+        }
+        // What history was read for may have failed for some of them.
+        let rest: Vec<usize> =
+            asked.iter().copied().filter(|audience| !self.stuck.contains(audience)).collect();
+        if rest.len() < asked.len() {
+            return match rest.is_empty() {
+                true => Ok(Vec::new()),
+                false => self.ask_module(module, &rest, findings, at),
+            };
         }
         conditions.sort_unstable();
         conditions.dedup();
@@ -199,16 +214,22 @@ impl Session<'_> {
                 asked.iter().copied().zip(decisions).collect()
             }
             Err(error) => {
-                if !self.known {
-                    for key in keys() {
-                        self.profile.memberships.set(key, None);
-                    }
-                }
-                self.user.marked.extend(keys());
-                let failed = asked.iter().map(|a| plan.audiences[*a].id.clone());
-                self.report.failures.extend(failed.map(|id| (id, error.reason.clone())));
+                asked.iter().for_each(|audience| self.mark(*audience, &error.reason));
                 Vec::new()
             }
         }
+    }
+
+    /// Marks an audience that could not be decided, and reports why. The user keeps her membership;
+    /// one never seen has none.
+    pub(super) fn mark(&mut self, audience: usize, reason: &Arc<str>) {
+        let plan = &self.plan.audiences[audience];
+        if !self.known {
+            self.profile.memberships.set(plan.key, None);
+        }
+        if !self.user.marked.contains(&plan.key) {
+            self.user.marked.push(plan.key);
+        }
+        self.report.failures.push((plan.id.clone(), reason.clone()));
     }
 }

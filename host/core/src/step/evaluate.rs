@@ -42,7 +42,6 @@ impl Session<'_> {
     ) -> Result<(), Damaged> {
         self.report.evaluations += 1;
         self.history_used = false;
-        let failures_before = self.report.failures.len();
         let mut findings = Findings {
             conditions: vec![None; self.plan.conditions.len()],
             distinct: BTreeMap::new(),
@@ -57,7 +56,7 @@ impl Session<'_> {
             self.known = true;
         }
         self.user.evaluated_at = at;
-        self.set_retry(failures_before, at);
+        self.set_retry(at);
         for series in touched.series.keys() {
             let due = self.next_due(*series, &findings, at)?;
             let empty = self.empty_from(*series)?;
@@ -120,7 +119,8 @@ impl Session<'_> {
         let decide = |answer: &Answer| answer.truth(comparison).is_some();
         let answer = self.resolve(*feature, findings, at, &decide)?;
         let truth = answer.truth(comparison).unwrap_or_else(|| {
-            if self.needs.is_empty() {
+            // Where history is read, it is only what follows that tells.
+            if !self.plan.settings.exact {
                 self.report.likely += 1;
                 let bound = answer.error_bound();
                 self.report.likely_error_max = self.report.likely_error_max.max(bound);
@@ -218,11 +218,12 @@ impl Session<'_> {
         let mut read = Vec::with_capacity(spans.len());
         for extent in spans {
             let request = Request { event: series_plan.selector.event.clone(), extent };
+            self.doubt_later(series_plan.selector_at, extent);
             let Some(mut events) = self.events(request) else { continue };
             events.retain(|arrival| series_plan.selector.accepts(&arrival.event));
             read.push((extent, events));
         }
-        if !self.needs.is_empty() {
+        if !self.needs.is_empty() || !self.select_read(series_plan.selector_at, &mut read) {
             return Ok(answer);
         }
         if *aggregate == Aggregate::Distinct {

@@ -3,13 +3,13 @@
 //! It keeps nothing between evaluations but the instant at which to look again, and shares with the
 //! state engine the rule modules and nothing of the arithmetic.
 
-use super::{Request, Session};
+use super::{Request, Session, Verdicts};
 use crate::comparison::Comparison;
 use crate::decimal::Decimal;
 use crate::event::Arrival;
 use crate::feature::Aggregate;
 use crate::interval::arrivals_within;
-use crate::plan::{ConditionKind, Origin, Plan};
+use crate::plan::{ConditionKind, Origin, Plan, SelectorPlan};
 use crate::time::Time;
 use crate::transition::{Cause, Change};
 use crate::value::Value;
@@ -25,8 +25,10 @@ impl Session<'_> {
         let Some(events) = self.events(Request { event: None, extent: everything }) else { return };
         self.report.evaluations += 1;
         self.report.evaluations_with_history += 1;
-        let failures_before = self.report.failures.len();
-        let history = History::new(events);
+        let asked = self.doubts(&events, &|_| true, at);
+        self.stuck.clear();
+        self.ask_about(asked);
+        let history = History::new(events, std::mem::take(&mut self.verdicts));
         let before = self.profile.memberships.clone();
         let mut truths = history.truths(self.plan, &self.profile.attributes, at);
         let mut changes = Vec::new();
@@ -45,8 +47,9 @@ impl Session<'_> {
         self.profile.memberships = before;
         self.change(changes, at, cause);
         self.user.evaluated_at = at;
-        self.set_retry(failures_before, at);
+        self.set_retry(at);
         self.user.scan_due = history.next_change(self.plan, at).filter(|due| *due <= Time::MAX);
+        self.verdicts = history.verdicts;
     }
 
     fn scan_module(
@@ -66,6 +69,10 @@ impl Session<'_> {
         let numbered = plan.audiences.iter().enumerate();
         let mut asked: Vec<usize> =
             numbered.filter(|(_, audience)| audience.module == module).map(|(at, _)| at).collect();
+        asked.retain(|audience| !self.stuck.contains(audience));
+        if asked.is_empty() {
+            return Vec::new();
+        }
         asked.sort_by_key(|audience| plan.audiences[*audience].local);
         let mut conditions: Vec<u32> = Vec::new();
         let mut values: Vec<Option<Value>> = vec![None; plan.modules[module].values];
@@ -99,25 +106,37 @@ impl Session<'_> {
 struct History {
     all: Vec<Arrival>,
     by_name: BTreeMap<Arc<str>, Vec<Arrival>>,
+    /// What modules said of them.
+    verdicts: Verdicts,
 }
 
 impl History {
-    fn new(all: Vec<Arrival>) -> History {
+    fn new(all: Vec<Arrival>, verdicts: Verdicts) -> History {
         let mut by_name: BTreeMap<Arc<str>, Vec<Arrival>> = BTreeMap::new();
         for arrival in &all {
             by_name.entry(arrival.event.name.clone()).or_default().push(arrival.clone());
         }
-        History { all, by_name }
+        History { all, by_name, verdicts }
+    }
+
+    /// The events of the name that a selector asks for.
+    fn named(&self, selector: &SelectorPlan) -> &[Arrival] {
+        match &selector.selector.event {
+            Some(name) => self.by_name.get(name).map_or(&[], |events| events),
+            None => &self.all,
+        }
+    }
+
+    fn is_selected(&self, selector: &SelectorPlan, arrival: &Arrival) -> bool {
+        selector.selector.accepts(&arrival.event)
+            && self.verdicts.accept(selector.predicate, arrival.number)
     }
 
     /// The events that a series of the plan selects.
     fn of(&self, plan: &Plan, series: usize) -> Vec<&Arrival> {
-        let selector = &plan.series[series].selector;
-        let named = match &selector.event {
-            Some(name) => self.by_name.get(name).map_or(&[] as &[Arrival], |events| events),
-            None => &self.all,
-        };
-        named.iter().filter(|arrival| selector.accepts(&arrival.event)).collect()
+        let selector = &plan.selectors[plan.series[series].selector_at];
+        let named = self.named(selector).iter();
+        named.filter(|arrival| self.is_selected(selector, arrival)).collect()
     }
 
     /// Which conditions hold at an instant; those on memberships are left false.
@@ -128,15 +147,11 @@ impl History {
                 match &plan.features[*feature].origin {
                     Origin::Attribute(name) => comparison.holds(attributes.get(name)),
                     Origin::Series { series, aggregate, window } => {
-                        let selector = &plan.series[*series].selector;
+                        let selector = &plan.selectors[plan.series[*series].selector_at];
                         let of = plan.series[*series].of.as_deref();
-                        let named = match &selector.event {
-                            Some(name) => self.by_name.get(name).map_or(&[] as &[Arrival], |e| e),
-                            None => &self.all,
-                        };
-                        let visible = arrivals_within(named, window.extent(at));
+                        let visible = arrivals_within(self.named(selector), window.extent(at));
                         let selected =
-                            visible.iter().filter(|arrival| selector.accepts(&arrival.event));
+                            visible.iter().filter(|arrival| self.is_selected(selector, arrival));
                         fold(selected, *aggregate, of).passes(comparison)
                     }
                 }

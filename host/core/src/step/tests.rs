@@ -1,16 +1,17 @@
 //! Both engines over the same random conditions and messages: the same transitions, however little
 //! room the state engine has.
 
-use super::{Input, Outcome, Step, step};
+use super::{Input, Outcome, Step, Verdicts, step};
 use crate::{
     Aggregate, Arrival, Audience, AudienceKey, Comparison, Condition, Decide, DecideError, Engine,
-    Event, ExactFrom, Feature, Message, Module, Plan, Question, Request, Selector, Settings, Span,
-    Succession, Test, Time, Transition, Value, Window,
+    Event, ExactFrom, Feature, Message, Module, Plan, Predicate, Question, Request, Selection,
+    Selector, Settings, Span, Succession, Test, Time, Transition, Value, Window,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
 
 mod retry;
+mod select;
 mod succession;
 
 /// A module whose audience of index `n` is its condition of index `n`.
@@ -18,6 +19,24 @@ mod succession;
 struct Mirror {
     /// How many of its next answers it fails to give.
     failures: u32,
+    /// The same for what it is asked about events.
+    select_failures: u32,
+    /// How many events it was asked about in each call.
+    asked: Vec<usize>,
+}
+
+/// The predicates of the module, by their index.
+const PREDICATES: [fn(&Event) -> bool; 2] = [
+    |event| event.property("v").and_then(Value::number).is_some_and(is_even),
+    |event| event.property("v").is_none() || event.time.milliseconds() % 3 == 0,
+];
+
+fn is_even(number: crate::Decimal) -> bool {
+    number.billionths() % 2_000_000_000 == 0
+}
+
+fn predicate(index: u32) -> Predicate {
+    Predicate { name: format!("p{index}").into(), index, code: "".into() }
 }
 
 impl Decide for Mirror {
@@ -27,6 +46,19 @@ impl Decide for Mirror {
             return Err(DecideError { reason: "out of order".into() });
         }
         Ok(question.audiences.iter().map(|a| question.conditions.contains(a)).collect())
+    }
+
+    fn select(&mut self, selection: Selection<'_>) -> Result<Vec<bool>, DecideError> {
+        self.asked.push(selection.candidates.len());
+        if self.select_failures > 0 {
+            self.select_failures -= 1;
+            return Err(DecideError { reason: "out of sorts".into() });
+        }
+        let answers = selection.candidates.iter().flat_map(|candidate| {
+            let answer = |index: &u32| PREDICATES[*index as usize](candidate.event);
+            candidate.predicates.iter().map(answer)
+        });
+        Ok(answers.collect())
     }
 }
 
@@ -62,6 +94,7 @@ impl Rig {
         });
         let module = Module {
             name: "m".into(),
+            predicates: vec!["p0".into(), "p1".into()],
             conditions: conditions.to_vec(),
             values: vec![],
             audiences: audiences.collect(),
@@ -89,6 +122,7 @@ impl Rig {
 
     fn step(&mut self, messages: &[Message], now: Time) {
         let mut supplied: Vec<(Request, Vec<Arrival>)> = Vec::new();
+        let mut verdicts = Verdicts::default();
         let done: Step = loop {
             let input = Input {
                 state: self.state.as_deref(),
@@ -97,16 +131,21 @@ impl Rig {
                 now,
                 history: &supplied,
                 successions: &self.successions,
+                verdicts: &verdicts,
             };
             match step(&self.plan, input, &mut self.mirror).unwrap() {
                 Outcome::Done(step) => break *step,
-                Outcome::Needs(requests) => supplied.extend(requests.into_iter().map(|request| {
-                    self.reads += 1;
-                    let all = self.history.iter();
-                    let mut events: Vec<_> = all.filter(|a| request.covers(a)).cloned().collect();
-                    events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
-                    (request, events)
-                })),
+                Outcome::Needs(requests, told) => {
+                    verdicts = told;
+                    supplied.extend(requests.into_iter().map(|request| {
+                        self.reads += 1;
+                        let all = self.history.iter();
+                        let mut events: Vec<_> =
+                            all.filter(|a| request.covers(a)).cloned().collect();
+                        events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
+                        (request, events)
+                    }));
+                }
             }
         };
         self.state = Some(done.state);
@@ -144,11 +183,13 @@ fn window() -> impl Strategy<Value = Window> {
 fn condition() -> impl Strategy<Value = Condition> {
     let aggregate = proptest::sample::select(Aggregate::ALL.to_vec());
     let number = (-3i64..25).prop_map(crate::Decimal::from);
-    (aggregate, window(), number, 0u8..6, 0u8..3).prop_map(
+    (aggregate, window(), number, 0u8..6, 0u8..5).prop_map(
         |(aggregate, window, number, test, who)| {
             let selector = match who {
                 0 => Selector::new(None, vec![], vec![]),
                 1 => Selector::new(Some("buy".into()), vec![], vec![]),
+                2 => Selector::new(None, vec![], vec![]).matching(predicate(1)),
+                3 => Selector::new(Some("buy".into()), vec![], vec![]).matching(predicate(0)),
                 _ => {
                     let small = Comparison::new(vec![Test::Less(5.into())]);
                     Selector::new(Some("buy".into()), vec![], vec![("v".into(), small)])
