@@ -21,7 +21,7 @@ pub(super) struct Admission {
     access: watch::Receiver<Arc<AccessSettings>>,
 }
 
-/// Lets a request through that may be made, with its admission among its extensions.
+/// Lets a request through that may be made, with its caller and its admission among its extensions.
 pub(super) async fn guard(State(service): Shared, request: Request, next: Next) -> Response {
     let Some(path) = request.extensions().get::<MatchedPath>().cloned() else {
         return next.run(request).await;
@@ -95,6 +95,7 @@ fn admit(service: &Service, need: Need, workspace: &str, parts: &mut Parts) -> R
     }
     let caller = allow(access.caller(header.map(|header| header.as_bytes()))?, need, workspace)?;
     let workspace = workspace.to_string();
+    parts.extensions.insert(caller.clone());
     parts.extensions.insert(Admission { caller, need, workspace, access: receiver });
     Ok(())
 }
