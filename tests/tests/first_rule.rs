@@ -68,6 +68,8 @@ fn the_tutorial_leads_from_nothing_to_a_transition() {
         .args([SECONDS_MAX, "bash", "-c", &script()])
         .current_dir(folder.path())
         .env("PATH", path)
+        // The crate's own folder, as the reader has it.
+        .env_remove("CARGO_TARGET_DIR")
         .env("EXAMPLE", example.canonicalize().unwrap())
         .output()
         .unwrap();

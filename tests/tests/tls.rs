@@ -116,7 +116,7 @@ fn silent_handshakes_hold_nobody_up() {
 
 #[test]
 fn a_silent_handshake_ends() {
-    with_service("handshake_time = \"50ms\"\n", |address, authority, end| {
+    with_service("handshake_time = \"500ms\"\n", |address, authority, end| {
         let client = &authority.client(ALL_VERSIONS);
         let mut silent = connect(address);
         assert!(matches!(silent.read(&mut [0]), Ok(0)));

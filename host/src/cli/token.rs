@@ -10,7 +10,8 @@ use std::io::Write;
   muster token --name dashboard --role viewer --workspace shop >> muster.toml
   muster token --name website --ingest --workspace shop >> muster.toml
 
-The lines for the settings go to standard output; the secret goes to standard error, this once.")]
+The lines for the settings go to standard output; the secret goes to standard error, this once.
+A service that runs takes the lines at SIGHUP.")]
 pub(super) struct Args {
     /// Whose it is, for the log.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
