@@ -22,7 +22,7 @@ pub(in crate::cli) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     let component = RuleFiles::read(std::slice::from_ref(&args.component))?;
     let definitions = RuleFiles::read(&args.definitions)?;
     let bar = output::spinner("measuring");
-    let report = measure_rule(component, definitions)?;
+    let report = measure_rule(&component, &definitions)?;
     bar.finish_and_clear();
     super::write(&report, format)?;
     Ok(Exit::Done)
