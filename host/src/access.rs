@@ -3,19 +3,16 @@
 //! Secrets are random, of 256 bits: nobody can try them all, so that one round of SHA-256 keeps
 //! them. A slow hash is for what people make up.
 
+mod secret;
+
+pub use secret::{Secret, SecretHash};
+
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use subtle::ConstantTimeEq;
 
 /// What stands for all workspaces.
 pub const ALL_WORKSPACES: &str = "*";
-/// What secrets begin with, so that a scanner for leaked secrets can tell them.
-const SECRET_PREFIX: &str = "mst_";
-const SECRET_BYTES: usize = 32;
-const HASH_PREFIX: &str = "sha256:";
-const HASH_BYTES: usize = 32;
 
 /// What a token is for. Each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
@@ -77,6 +74,8 @@ pub struct Caller {
     name: String,
     kind: Kind,
     workspaces: Vec<String>,
+    /// Of what was shown; nothing is asked of anybody by a service that is open.
+    shown: Option<SecretHash>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,14 +118,6 @@ pub enum Denied {
     },
 }
 
-/// A secret that was just made.
-pub struct Secret(String);
-
-/// What is kept of a secret.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub struct SecretHash([u8; HASH_BYTES]);
-
 impl Role {
     /// As it is called in settings.
     pub fn name(self) -> &'static str {
@@ -149,9 +140,25 @@ impl AccessSettings {
                 "`access.open` lets everybody in, and `{listen}` is reached from elsewhere: listen on 127.0.0.1, or make tokens"
             ));
         }
-        let tokens = self.tokens.iter().map(|token| (&token.name, &token.workspaces));
-        let keys = self.ingest_keys.iter().map(|key| (&key.name, &key.workspaces));
-        for (name, workspaces) in tokens.chain(keys) {
+        let tokens = self.tokens.iter().map(|token| (&token.name, &token.workspaces, &token.hash));
+        let keys = self.ingest_keys.iter().map(|key| (&key.name, &key.workspaces, &key.hash));
+        let mut names = BTreeSet::new();
+        let mut owners = BTreeMap::new();
+        for (name, workspaces, hash) in tokens.chain(keys) {
+            if name.is_empty() {
+                return Err("a token or key has an empty `name`: name whose it is".to_string());
+            }
+            if !names.insert(name) {
+                return Err(format!(
+                    "two tokens or keys are named `{name}`: give each its own name, by which the log tells them apart"
+                ));
+            }
+            // Which of the two would count is nobody's guess.
+            if let Some(other) = owners.insert(hash.to_string(), name) {
+                return Err(format!(
+                    "`{other}` and `{name}` have the same hash: make a secret for each with `muster token`"
+                ));
+            }
             if workspaces.is_empty() {
                 return Err(format!(
                     "`workspaces` of `{name}` is empty: name some, or write `[\"*\"]` for all"
@@ -167,10 +174,24 @@ impl AccessSettings {
     /// When nobody known does.
     pub fn caller(&self, header: Option<&[u8]>) -> Result<Caller, Denied> {
         if self.open {
-            let workspaces = vec![ALL_WORKSPACES.to_string()];
-            return Ok(Caller { name: "anybody".to_string(), kind: Kind::Anybody, workspaces });
+            return Ok(Caller::anybody());
         }
-        let shown = SecretHash::of(bearer(header.ok_or(Denied::Missing)?)?);
+        self.known(SecretHash::of(bearer(header.ok_or(Denied::Missing)?)?))
+    }
+
+    /// Who somebody is by these settings whom earlier ones let in.
+    ///
+    /// # Errors
+    /// When nobody knows them any more.
+    pub fn recognise(&self, caller: &Caller) -> Result<Caller, Denied> {
+        match &caller.shown {
+            _ if self.open => Ok(Caller::anybody()),
+            Some(shown) => self.known(shown.clone()),
+            None => Err(Denied::Missing),
+        }
+    }
+
+    fn known(&self, shown: SecretHash) -> Result<Caller, Denied> {
         let tokens = self
             .tokens
             .iter()
@@ -187,11 +208,21 @@ impl AccessSettings {
             }
         }
         let (name, kind, workspaces) = found.ok_or(Denied::Unknown)?;
-        Ok(Caller { name: name.clone(), kind, workspaces: workspaces.clone() })
+        let (name, workspaces) = (name.clone(), workspaces.clone());
+        Ok(Caller { name, kind, workspaces, shown: Some(shown) })
     }
 }
 
 impl Caller {
+    fn anybody() -> Caller {
+        Caller {
+            name: "anybody".to_string(),
+            kind: Kind::Anybody,
+            workspaces: vec![ALL_WORKSPACES.to_string()],
+            shown: None,
+        }
+    }
+
     /// What it is called in settings.
     pub fn name(&self) -> &str {
         &self.name
@@ -255,66 +286,6 @@ impl Denied {
             Denied::Workspace { .. } => "workspace",
         }
     }
-}
-
-impl Secret {
-    /// A new one, from the randomness of the operating system.
-    ///
-    /// # Errors
-    /// When that gives none.
-    pub fn generate() -> Result<Secret, getrandom::Error> {
-        let mut bytes = [0; SECRET_BYTES];
-        getrandom::fill(&mut bytes)?;
-        Ok(Secret(format!("{SECRET_PREFIX}{}", hex(&bytes))))
-    }
-
-    /// To be shown once, to who will use it.
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-
-    /// What to keep of it.
-    pub fn hash(&self) -> SecretHash {
-        SecretHash::of(self.0.as_bytes())
-    }
-}
-
-impl SecretHash {
-    fn of(secret: &[u8]) -> SecretHash {
-        SecretHash(Sha256::digest(secret).into())
-    }
-
-    fn is(&self, other: &SecretHash) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl TryFrom<String> for SecretHash {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<SecretHash, String> {
-        let wrong = || format!("`{text}` is no hash: write the one that `muster token` prints");
-        let digits = text.strip_prefix(HASH_PREFIX).ok_or_else(wrong)?.as_bytes();
-        if digits.len() != 2 * HASH_BYTES {
-            return Err(wrong());
-        }
-        let mut hash = [0; HASH_BYTES];
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
-            let digit = |at: usize| char::from(pair[at]).to_digit(16).ok_or_else(wrong);
-            *byte = u8::try_from(digit(0)? * 16 + digit(1)?).map_err(|_| wrong())?;
-        }
-        Ok(SecretHash(hash))
-    }
-}
-
-impl fmt::Display for SecretHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{HASH_PREFIX}{}", hex(&self.0))
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The token of an `authorization` header. The scheme's case does not matter, by RFC 9110.

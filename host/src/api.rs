@@ -9,6 +9,7 @@ mod rules;
 mod transitions;
 mod users;
 
+use crate::access::AccessSettings;
 use crate::config::Config;
 use crate::lifecycle::Deployment;
 use crate::manager::{Deployments, Manager, Seat};
@@ -39,8 +40,10 @@ pub struct Service {
     pub worker: Worker,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The settings.
+    /// The settings that the service began with.
     pub config: Config,
+    /// Who may ask for what, as it is now.
+    pub access: watch::Sender<Arc<AccessSettings>>,
     /// The rules in force, by workspace.
     pub deployments: Deployments,
     /// Who changes them.

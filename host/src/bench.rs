@@ -6,12 +6,16 @@ mod durable;
 mod engines;
 mod growth;
 mod live;
+mod modules;
 mod report;
 mod rig;
+mod rule;
 mod sizes;
 
 pub use beside::measure_beside;
+pub use modules::measure_modules;
 pub use report::{Figure, Report};
+pub use rule::measure_rule;
 
 use std::path::PathBuf;
 

@@ -5,6 +5,7 @@ mod modules;
 pub use modules::{LimitSettings, Modules};
 
 use crate::access::AccessSettings;
+use crate::tls::TlsSettings;
 use muster_core::{Engine, Settings};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -19,6 +20,9 @@ pub const DEFAULT: &str = include_str!("muster.toml");
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where these settings were read from, to be read again.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// Where the service listens.
     pub http: Http,
     /// Who may ask for what.
@@ -45,6 +49,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
+    /// Whether it speaks TLS, and as whom.
+    pub tls: TlsSettings,
 }
 
 /// The embedded store.
@@ -172,11 +178,16 @@ impl Config {
         for rules in config.workspaces.values_mut() {
             *rules = folder.join(&rules);
         }
-        for path in [&mut config.modules.artefacts, &mut config.modules.compiler] {
+        let tls = &mut config.http.tls;
+        let modules = &mut config.modules;
+        for path in
+            [&mut modules.artefacts, &mut modules.compiler, &mut tls.certificates, &mut tls.key]
+        {
             if !path.as_os_str().is_empty() {
                 *path = folder.join(&path);
             }
         }
+        config.file = Some(path.to_path_buf());
         Ok(config)
     }
 
@@ -201,6 +212,7 @@ impl Config {
             }
         }
         self.access.check(self.http.listen)?;
+        self.http.tls.check()?;
         let bounds = [
             ("ingest.queue_messages_max", self.ingest.queue_messages_max),
             ("ingest.batch_messages_max", self.ingest.batch_messages_max),
@@ -263,7 +275,7 @@ fn locate(error: &toml::de::Error, text: &str) -> String {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     muster_rules::parse_span(&text)
         .map(|span| Duration::from_millis(span.milliseconds().unsigned_abs()))

@@ -18,6 +18,7 @@ pub mod replay;
 pub mod ruleset;
 pub mod service;
 pub mod store;
+pub mod tls;
 pub mod traffic;
 pub mod transitions;
 pub mod worker;

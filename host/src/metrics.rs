@@ -61,6 +61,10 @@ pub struct Metrics {
     pub expired: IntCounterVec,
     /// Requests that were denied, by reason.
     pub denied: IntCounterVec,
+    /// Connections with which TLS was not agreed on, by reason.
+    pub failed_handshakes: IntCounterVec,
+    /// Times that access and certificates were read anew, by outcome.
+    pub setting_loads: IntCounterVec,
     /// Loads of rules by outcome.
     pub rule_loads: IntCounterVec,
 }
@@ -142,6 +146,16 @@ impl Metrics {
                 &["table"],
             )?,
             denied: register.counters("denied_requests", "Requests denied", &["reason"])?,
+            failed_handshakes: register.counters(
+                "failed_handshakes",
+                "Connections with which TLS was not agreed on",
+                &["reason"],
+            )?,
+            setting_loads: register.counters(
+                "setting_loads",
+                "Times that access and certificates were read anew",
+                &["part", "outcome"],
+            )?,
             rule_loads: register.counters("rule_loads", "Loads of rules", &["outcome"])?,
             registry,
         })

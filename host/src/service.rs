@@ -1,5 +1,7 @@
 //! The service: store, rules, worker and HTTP, started and ended together.
 
+mod settings;
+
 use crate::api::{Service, router};
 use crate::clock::{Clock, EventClock, WallClock};
 use crate::config::{ClockKind, Config};
@@ -8,17 +10,22 @@ use crate::manager::{Folders, Manager, oversee};
 use crate::metrics::Metrics;
 use crate::ruleset::RulesetLoader;
 use crate::store::{EmbeddedStore, Store, StoreOptions};
+use crate::tls::TlsListener;
 use crate::worker::{Unavailable, Worker};
 use anyhow::Context;
+use settings::{Identity, SettingsReader};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// A service that listens, and does not answer yet.
 pub struct Started {
     listener: TcpListener,
+    /// Of a service that speaks TLS.
+    identity: Option<Identity>,
     service: Arc<Service>,
     folders: Folders,
 }
@@ -29,6 +36,8 @@ impl Started {
     /// # Errors
     /// When any of that fails. Nothing is left behind.
     pub async fn new(config: Config) -> anyhow::Result<Started> {
+        let tls = &config.http.tls;
+        let identity = tls.is_on().then(|| tls.load()).transpose()?.map(watch::Sender::new);
         let address = config.http.listen;
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address}: set another `http.listen`, or stop who has it")
@@ -53,14 +62,23 @@ impl Started {
         let shown = deployments.into_iter().map(|(workspace, rules)| (workspace, Arc::new(rules)));
         let deployments = RwLock::new(shown.collect());
         let (manager, ending) = (Mutex::new(manager), watch::Sender::new(false));
+        let access = watch::Sender::new(Arc::new(config.access.clone()));
         let mut folders = Folders::new(&config.workspaces);
-        let service =
-            Arc::new(Service { store, worker, metrics, config, deployments, manager, ending });
+        let service = Arc::new(Service {
+            store,
+            worker,
+            metrics,
+            config,
+            access,
+            deployments,
+            manager,
+            ending,
+        });
         let deploying = service.clone();
         let deployed =
             tokio::task::spawn_blocking(move || folders.deploy_all(&deploying).map(|()| folders));
         let folders = deployed.await.context("loading rules was broken off")??;
-        Ok(Started { listener, service, folders })
+        Ok(Started { listener, identity, service, folders })
     }
 
     /// Where it listens.
@@ -83,18 +101,30 @@ impl Started {
     /// When serving fails, or the store did.
     pub async fn serve(self, end: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let service = self.service.clone();
-        let watching = tokio::spawn(self.folders.watch(service.clone()));
-        let overseeing = tokio::spawn(oversee(service.clone()));
+        let mut watching = JoinSet::new();
+        watching.spawn(self.folders.watch(service.clone()));
+        watching.spawn(oversee(service.clone()));
+        if let Some(file) = &service.config.file {
+            let reader = SettingsReader::new(file.clone(), self.identity.clone())?;
+            watching.spawn(reader.watch(service.clone()));
+        }
         let ending = service.clone();
         let end = async move {
             end.await;
             tracing::info!("draining");
             ending.ending.send_replace(true);
         };
-        let served =
-            axum::serve(self.listener, router(service.clone())).with_graceful_shutdown(end).await;
-        watching.abort();
-        overseeing.abort();
+        let router = router(service.clone());
+        let served = match &self.identity {
+            None => axum::serve(self.listener, router).with_graceful_shutdown(end).await,
+            Some(identity) => {
+                let (tls, failed) = (&service.config.http.tls, &service.metrics.failed_handshakes);
+                let identity = identity.subscribe();
+                let listener = TlsListener::new(self.listener, identity, tls, failed.clone());
+                axum::serve(listener, router).with_graceful_shutdown(end).await
+            }
+        };
+        watching.abort_all();
         let stop = tokio::task::spawn_blocking(move || service.worker.stop());
         stop.await.context("the worker did not end")?;
         if let Err(failed @ Unavailable::StoreFailed(_)) = self.service.worker.readiness() {

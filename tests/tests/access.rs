@@ -5,7 +5,7 @@
 mod http;
 
 use http::{get, request};
-use muster::access::{Role, Secret};
+use muster::access::{Role, Secret, SecretHash};
 use muster::api::{Need, ROUTES};
 use muster::config::Config;
 use muster::service::Started;
@@ -29,10 +29,15 @@ struct Caller {
 
 /// Runs a service with a caller of each kind.
 fn with_service(check: impl FnOnce(SocketAddr, &[Caller])) {
+    with_settings("", check);
+}
+
+/// The same, with more settings.
+fn with_settings(more: &str, check: impl FnOnce(SocketAddr, &[Caller])) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("rules")).unwrap();
     std::fs::write(folder.path().join("rules/audiences.yaml"), RULES).unwrap();
-    let mut settings = format!("{SETTINGS}[modules]\ncompiler = {COMPILER:?}\n");
+    let mut settings = format!("{SETTINGS}{more}[modules]\ncompiler = {COMPILER:?}\n");
     let mut callers = Vec::new();
     for workspace in ["shop", "other", "*"] {
         for role in [Some(Role::Viewer), Some(Role::Author), Some(Role::Operator), None] {
@@ -41,8 +46,9 @@ fn with_service(check: impl FnOnce(SocketAddr, &[Caller])) {
                 Some(role) => ("tokens", format!("role = \"{}\"\n", role.name())),
                 None => ("ingest_keys", String::new()),
             };
+            let name = format!("{role:?} of {workspace}");
             settings.push_str(&format!(
-                "[[access.{list}]]\nname = \"test\"\n{line}workspaces = [\"{workspace}\"]\nhash = \"{}\"\n",
+                "[[access.{list}]]\nname = \"{name}\"\n{line}workspaces = [\"{workspace}\"]\nhash = \"{}\"\n",
                 secret.hash()
             ));
             let header = format!("authorization: Bearer {}\r\n", secret.text());
@@ -146,7 +152,56 @@ fn a_key_sends_messages_of_its_workspaces_only() {
 }
 
 #[test]
+fn everybody_reads_the_figures_where_the_settings_say_so() {
+    with_settings("[access]\nopen_metrics = true\n", |address, callers| {
+        let figures = get(address, "/metrics");
+        assert_eq!(figures.status, 200);
+        assert!(figures.body.contains("muster_timers_total "));
+        // Of a workspace's own token, too; and it is for the figures alone.
+        assert_eq!(request(address, "GET", "/metrics", &callers[0].header, "").status, 200);
+        assert_eq!(get(address, "/v1/dead-letters").status, 401);
+        assert_eq!(get(address, "/v1/workspaces/shop/audiences").status, 401);
+    });
+}
+
+#[test]
+fn tokens_that_cannot_be_told_apart_are_refused() {
+    let (one, other) = (Secret::generate().unwrap().hash(), Secret::generate().unwrap().hash());
+    let entry = |list: &str, name: &str, workspaces: &str, hash: &SecretHash| {
+        let role = if list == "tokens" { "role = \"viewer\"\n" } else { "" };
+        format!(
+            "[[access.{list}]]\nname = \"{name}\"\n{role}workspaces = [{workspaces}]\nhash = \"{hash}\"\n"
+        )
+    };
+    let shop = "\"shop\"";
+    let first = entry("tokens", "ann", shop, &one);
+    Config::parse(&format!("{first}{}", entry("ingest_keys", "bob", shop, &other))).unwrap();
+    for (second, expected) in [
+        (entry("tokens", "ann", shop, &other), "two tokens or keys are named `ann`: give each"),
+        (entry("ingest_keys", "ann", shop, &other), "two tokens or keys are named `ann`: give"),
+        (entry("tokens", "bob", shop, &one), "`ann` and `bob` have the same hash: make a secret"),
+        (entry("ingest_keys", "bob", shop, &one), "`ann` and `bob` have the same hash: make a"),
+        (entry("tokens", "", shop, &other), "a token or key has an empty `name`: name whose it is"),
+        (entry("tokens", "bob", "", &other), "`workspaces` of `bob` is empty: name some, or"),
+        (entry("tokens", "bob", shop, &other).replace("viewer", "king"), "unknown variant `king`"),
+        (entry("tokens", "bob", shop, &other).replace("sha256:", "md5:"), "is no hash: write the"),
+    ] {
+        let told = Config::parse(&format!("{first}{second}")).unwrap_err();
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
 fn a_service_that_is_open_listens_on_this_machine_only() {
-    let wrong = Config::parse("[http]\nlisten = \"0.0.0.0:7400\"\n[access]\nopen = true\n");
-    assert!(wrong.unwrap_err().contains("listen on 127.0.0.1, or make tokens"));
+    let at = |listen: &str| {
+        Config::parse(&format!("[http]\nlisten = \"{listen}\"\n[access]\nopen = true\n"))
+    };
+    for listen in ["0.0.0.0:7400", "192.0.2.1:7400", "[::]:7400"] {
+        let told = at(listen).unwrap_err();
+        assert!(told.contains(&format!("`{listen}` is reached from elsewhere")), "{told}");
+        assert!(told.contains("listen on 127.0.0.1, or make tokens"), "{told}");
+    }
+    for listen in ["127.0.0.1:7400", "127.8.8.8:0", "[::1]:7400"] {
+        at(listen).unwrap();
+    }
 }

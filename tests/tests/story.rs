@@ -66,7 +66,8 @@ impl Traffic {
                 if ending.load(Ordering::Acquire) {
                     return;
                 }
-                let messages: Vec<Value> = (0..MESSAGES).map(|_| message(&mut random, turn)).collect();
+                let messages: Vec<Value> =
+                    (0..MESSAGES).map(|_| message(&mut random, turn)).collect();
                 let asked = Instant::now();
                 let headers = "content-type: application/json\r\n";
                 let body = Value::from(messages.clone()).to_string();
@@ -121,7 +122,8 @@ struct Stage {
 impl Stage {
     fn new(settings: &str) -> Stage {
         let folder = tempfile::tempdir().unwrap();
-        let all = "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[time]\nclock = \"events\"\n";
+        let all =
+            "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[time]\nclock = \"events\"\n";
         fs::write(folder.path().join("muster.toml"), format!("{all}{settings}")).unwrap();
         for (name, text) in [("first.yaml", FIRST), ("second.yaml", SECOND)] {
             fs::write(folder.path().join(name), text).unwrap();
@@ -207,7 +209,8 @@ impl Stage {
 
     fn metric(&self, line: &str) -> f64 {
         let text = get(self.service.address, "/metrics").body;
-        let values = text.lines().filter_map(|found| found.strip_prefix(line)?.split(' ').next_back());
+        let values =
+            text.lines().filter_map(|found| found.strip_prefix(line)?.split(' ').next_back());
         values.map(|value| value.parse::<f64>().unwrap()).sum()
     }
 }
@@ -265,12 +268,16 @@ fn a_version_is_tried_taken_back_and_promoted_under_traffic() {
     let classes = shadowed["differences"].as_object().unwrap();
     assert_eq!(classes.len(), 1, "rules that did not change do not differ: {classes:?}");
     let listed = stage.try_muster(&["differences", "--limit", "5"]);
-    let first: Value = serde_json::from_slice(listed.stdout.split(|b| *b == b'\n').next().unwrap()).unwrap();
+    let first: Value =
+        serde_json::from_slice(listed.stdout.split(|b| *b == b'\n').next().unwrap()).unwrap();
     let first = &first["difference"];
     assert_ne!(first["counts"]["member"], first["shadow"]["member"], "{first}");
     assert_ne!(first["counts"]["version"], first["shadow"]["version"], "{first}");
     let members = stage.memberships();
-    assert!(members.iter().all(|(_, audience)| audience != "returners"), "a shadow is not published");
+    assert!(
+        members.iter().all(|(_, audience)| audience != "returners"),
+        "a shadow is not published"
+    );
 
     for share in ["3%", "40%"] {
         stage.muster(&["rollout", share]);
@@ -293,7 +300,9 @@ fn a_version_is_tried_taken_back_and_promoted_under_traffic() {
     stage.muster(&["promote"]);
     let status = stage.until("going over", |status| status["filling"].is_null());
     let during = traffic.p99();
-    println!("p99 of a request of {MESSAGES} messages: {before:?} before, {during:?} while rules changed");
+    println!(
+        "p99 of a request of {MESSAGES} messages: {before:?} before, {during:?} while rules changed"
+    );
     let sent = traffic.stop();
     assert_eq!(status["candidate"], Value::Null);
     assert_eq!(stage.metric("muster_messages_total"), sent.len() as f64, "every message counts");

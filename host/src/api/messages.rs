@@ -1,8 +1,9 @@
 //! `POST /v1/messages`: answered when everything that was accepted is durable.
 
 use super::failure::Failure;
+use super::guard::Admission;
 use super::{Service, Shared};
-use crate::access::{Caller, Denied};
+use crate::access::Denied;
 use crate::clock::wall_time;
 use crate::config::{ClockKind, milliseconds};
 use crate::decode::{MESSAGE_BYTES_MAX, Refusal, decode};
@@ -62,7 +63,7 @@ struct DeadLetter<'a> {
 /// Messages gathered from a request, and not yet queued.
 struct Piece<'a> {
     service: &'a Arc<Service>,
-    caller: &'a Caller,
+    admission: Admission,
     latest: Option<Time>,
     messages: Vec<(UserKey, Message)>,
     dead_letters: Vec<Vec<u8>>,
@@ -73,13 +74,13 @@ struct Piece<'a> {
 
 pub(super) async fn post(
     State(service): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(admission): Extension<Admission>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_document = kind.is_some_and(|kind| kind.starts_with("application/json"));
-    let mut piece = Piece::new(&service, &caller);
+    let mut piece = Piece::new(&service, admission);
     piece.body(body, is_document).await?;
     piece.queue().await?;
     let answer = piece.answer;
@@ -91,7 +92,7 @@ pub(super) async fn post(
 }
 
 impl<'a> Piece<'a> {
-    fn new(service: &'a Arc<Service>, caller: &'a Caller) -> Piece<'a> {
+    fn new(service: &'a Arc<Service>, admission: Admission) -> Piece<'a> {
         let skew = milliseconds(service.config.ingest.future_skew);
         let latest = match service.config.time.clock {
             ClockKind::Wall => {
@@ -101,7 +102,7 @@ impl<'a> Piece<'a> {
         };
         Piece {
             service,
-            caller,
+            admission,
             latest,
             messages: Vec::new(),
             dead_letters: Vec::new(),
@@ -193,6 +194,9 @@ impl<'a> Piece<'a> {
 
     /// Takes an item, and queues those that were gathered when they fill a piece.
     async fn item(&mut self, json: &[u8]) -> Result<(), Failure> {
+        if let Err(denied) = self.admission.renew(self.service) {
+            return Err(Failure::from(&denied).with("accepted", self.answer.accepted.into()));
+        }
         self.take(json);
         let piece_max = PIECE_MESSAGES_MAX.min(self.service.config.ingest.queue_messages_max);
         match self.messages.len() + self.dead_letters.len() >= piece_max {
@@ -205,9 +209,9 @@ impl<'a> Piece<'a> {
         match decode(json, self.latest) {
             Err(refusal) => self.refuse(json, refusal),
             // Before asking whether it exists, which is none of the key's business.
-            Ok(decoded) if !self.caller.covers(&decoded.workspace) => {
+            Ok(decoded) if !self.admission.caller.covers(&decoded.workspace) => {
                 let denied = Denied::Workspace {
-                    name: self.caller.name().to_string(),
+                    name: self.admission.caller.name().to_string(),
                     workspace: decoded.workspace.to_string(),
                 };
                 self.service.metrics.denied.with_label_values(&[denied.label()]).inc();

@@ -1,8 +1,10 @@
 //! `GET …/transitions`: from a cursor, as lines or as server-sent events.
 
 use super::failure::Failure;
+use super::guard::Admission;
 use super::{PAGE_DEFAULT, PAGE_MAX, Parameters, Service, Shared};
 use crate::store::StoreError;
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -30,6 +32,7 @@ pub(super) struct From {
 
 pub(super) async fn read(
     State(service): Shared,
+    Extension(admission): Extension<Admission>,
     Path(workspace): Path<String>,
     Parameters(from): Parameters<From>,
     headers: HeaderMap,
@@ -43,7 +46,7 @@ pub(super) async fn read(
     if accepts.is_some_and(|kind| kind.contains("text/event-stream")) {
         // An expired cursor is told before the stream begins.
         fetch(&service, &workspace, after, 1).await?;
-        let events = events(service, workspace, after);
+        let events = events(service, admission, workspace, after);
         return Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response());
     }
     let found = fetch(&service, &workspace, after, limit).await?;
@@ -100,6 +103,7 @@ async fn fetch(
 
 struct Following {
     service: Arc<Service>,
+    admission: Admission,
     workspace: Arc<str>,
     after: u64,
     ready: VecDeque<(u64, Vec<u8>)>,
@@ -107,18 +111,21 @@ struct Following {
     ending: watch::Receiver<bool>,
 }
 
-/// Transitions as they are committed, until the service ends or the cursor falls too far behind.
+/// Transitions as they are committed, until the service ends, the cursor falls too far behind,
+/// or whoever reads them may no more.
 fn events(
     service: Arc<Service>,
+    admission: Admission,
     workspace: Arc<str>,
     after: u64,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     let commits = service.worker.commits();
     let ending = service.ending.subscribe();
-    let following =
-        Following { service, workspace, after, ready: VecDeque::new(), commits, ending };
+    let ready = VecDeque::new();
+    let following = Following { service, admission, workspace, after, ready, commits, ending };
     stream::unfold(following, |mut following| async move {
         loop {
+            following.admission.renew(&following.service).ok()?;
             if let Some((sequence, line)) = following.ready.pop_front() {
                 let text = String::from_utf8_lossy(&line).into_owned();
                 let event =
@@ -135,6 +142,7 @@ fn events(
             }
             tokio::select! {
                 changed = following.commits.changed() => changed.ok()?,
+                () = following.admission.changed() => {}
                 _ = following.ending.wait_for(|ending| *ending) => return None,
             }
         }

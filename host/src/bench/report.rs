@@ -70,6 +70,14 @@ impl Durations {
         self.0.push(duration.as_secs_f64() * 1e6);
     }
 
+    pub(super) fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / (self.0.len() as f64).max(1.0)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The duration below which that share of them lies, in microseconds.
     pub(super) fn quantile(&mut self, share: f64) -> f64 {
         self.0.sort_by(f64::total_cmp);

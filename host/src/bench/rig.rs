@@ -40,14 +40,17 @@ pub(super) fn settings(engine: Engine) -> Settings {
 
 impl Rig {
     pub(super) fn new(yaml: &str, settings: Settings) -> anyhow::Result<Rig> {
-        let ruleset = load(yaml, settings)?;
-        Ok(Rig {
+        Ok(Rig::of(&load(yaml, settings)?))
+    }
+
+    pub(super) fn of(ruleset: &Ruleset) -> Rig {
+        Rig {
             plan: ruleset.plan.clone(),
             instances: ruleset.instances(),
             group: Group::new(RECENT),
             store: MemoryStore::new(),
             now_ms: START_MS,
-        })
+        }
     }
 
     pub(super) fn pass(&mut self, time_ms: i64) {

@@ -2,6 +2,8 @@
 
 mod beside;
 mod module;
+mod modules;
+mod rule;
 
 use super::{Exit, Format, output};
 use crate::bench::{Measurement, Report, Scale, measure};
@@ -16,7 +18,9 @@ use std::path::PathBuf;
   muster bench engines growth
   muster bench durable --users 100000 --events 300000 --folder target
   muster bench module target/muster/shop-rules.wasm
-  muster bench beside target/muster/shop-rules.wasm",
+  muster bench beside target/muster/shop-rules.wasm
+  muster bench rule target/muster/shop-rules.wasm audiences.yaml
+  muster bench modules target/muster/shop-rules.wasm",
     args_conflicts_with_subcommands = true
 )]
 pub(super) struct Args {
@@ -48,12 +52,18 @@ enum Of {
     Module(module::Args),
     /// Measure what a rule module of one's own does to the latency of everybody else.
     Beside(beside::Args),
+    /// Measure a rule module of one's own beside the same audiences as definitions.
+    Rule(rule::Args),
+    /// Measure how long many modules take to be live, and what memory.
+    Modules(modules::Args),
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     match &args.of {
         Some(Of::Module(args)) => return module::run(args, format),
         Some(Of::Beside(args)) => return beside::run(args, format),
+        Some(Of::Rule(args)) => return rule::run(args, format),
+        Some(Of::Modules(args)) => return modules::run(args, format),
         None => {}
     }
     let scale = Scale {

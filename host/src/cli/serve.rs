@@ -13,8 +13,8 @@ use tracing_subscriber::EnvFilter;
   muster serve --print-config > muster.toml
   muster serve --config muster.toml
 
-SIGHUP loads the rules anew; they are also loaded when their files change. SIGTERM and Ctrl-C
-answer what was sent, commit it, and end. RUST_LOG sets what is logged.")]
+SIGHUP loads the rules, [access] and certificates anew; rules are also loaded when their files
+change. SIGTERM and Ctrl-C answer what was sent, commit it, and end. RUST_LOG sets what is logged.")]
 pub(super) struct Args {
     /// The file of settings.
     #[arg(long, value_name = "FILE", required_unless_present = "print_config")]

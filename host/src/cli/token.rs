@@ -2,6 +2,7 @@
 
 use super::{Exit, Format, output};
 use crate::access::{Role, Secret};
+use clap::builder::NonEmptyStringValueParser;
 use std::io::Write;
 
 #[derive(Debug, clap::Args)]
@@ -9,10 +10,11 @@ use std::io::Write;
   muster token --name dashboard --role viewer --workspace shop >> muster.toml
   muster token --name website --ingest --workspace shop >> muster.toml
 
-The lines for the settings go to standard output; the secret goes to standard error, this once.")]
+The lines for the settings go to standard output; the secret goes to standard error, this once.
+A service that runs takes the lines at SIGHUP.")]
 pub(super) struct Args {
     /// Whose it is, for the log.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// What it is for.
     #[arg(long, value_enum, required_unless_present = "ingest")]
@@ -21,7 +23,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "role")]
     ingest: bool,
     /// Where it counts; `*` is all workspaces. Can be repeated.
-    #[arg(long = "workspace", required = true)]
+    #[arg(long = "workspace", required = true, value_parser = NonEmptyStringValueParser::new())]
     workspaces: Vec<String>,
 }
 

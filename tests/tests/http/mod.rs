@@ -27,7 +27,11 @@ impl Answer {
 }
 
 pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-    let mut stream = send(address, method, path, headers, body);
+    receive(send(address, method, path, headers, body))
+}
+
+/// All that is answered until the connection ends.
+pub fn receive(mut stream: impl Read) -> Answer {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -36,15 +40,23 @@ pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str, bod
 }
 
 pub fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = connect(address);
+    stream.write_all(written(method, path, headers, body).as_bytes()).unwrap();
+    stream
+}
+
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A request as it is sent.
+pub fn written(method: &str, path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
-    write!(
-        stream,
+    format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     )
-    .unwrap();
-    stream
 }
 
 pub fn get(address: SocketAddr, path: &str) -> Answer {

@@ -32,6 +32,13 @@ pub fn spawn(folder: &Path, kilobytes_max: Option<u32>) -> Child {
 
 impl Service {
     pub fn start(folder: &Path, kilobytes_max: Option<u32>) -> Service {
+        let service = Service::listening(folder, kilobytes_max);
+        until("being ready", || get(service.address, "/readyz").status == 200);
+        service
+    }
+
+    /// Starts it, and waits until it listens, in whatever language.
+    pub fn listening(folder: &Path, kilobytes_max: Option<u32>) -> Service {
         let process = spawn(folder, kilobytes_max);
         let log = folder.join("log");
         let mut address = None;
@@ -42,15 +49,18 @@ impl Service {
             address = told.map(|(address, _)| address.trim().parse().unwrap());
             address.is_some()
         });
-        let address = address.unwrap();
-        until("being ready", || get(address, "/readyz").status == 200);
-        Service { process, address }
+        Service { process, address: address.unwrap() }
+    }
+
+    /// Tells it something, such as `-HUP`.
+    pub fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// Ends it, and gives whether it says that all went well.
     pub fn stop(mut self) -> bool {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         let started = Instant::now();
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
