@@ -83,6 +83,12 @@ impl<const N: usize> Tables<N> {
             writer.selector(&events);
             self.selectors[at].key = writer.hash;
             if let Some(predicate) = events.predicate {
+                if let Some(others) = self.predicates {
+                    assert!(
+                        predicate.all.is_same(others),
+                        "predicates are declared twice: declare all of a crate's at once, at its root"
+                    );
+                }
                 self.predicates = Some(predicate.all);
             }
         }

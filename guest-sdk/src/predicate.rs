@@ -41,6 +41,18 @@ impl Predicates {
         Predicates { names, functions }
     }
 
+    /// Whether these are the others, by their names.
+    pub(crate) const fn is_same(&self, others: &Predicates) -> bool {
+        let mut at = 0;
+        while at < self.names.len() && at < others.names.len() {
+            if !crate::comparison::is_same(self.names[at], others.names[at]) {
+                return false;
+            }
+            at += 1;
+        }
+        self.names.len() == others.names.len()
+    }
+
     /// Selects events, as the contract says.
     #[doc(hidden)]
     pub fn select(&self, candidates: &[wire::Candidate]) -> Vec<bool> {

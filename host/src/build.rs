@@ -1,11 +1,13 @@
-//! Building rule modules written in Rust: from a crate to a component, with whatever toolchain for
-//! WebAssembly is there.
+//! Building rule modules: from a crate in Rust to a component, with whatever toolchain for
+//! WebAssembly is there, or from a component that some other tool built.
 
+mod adopt;
 mod toolchain;
 
+pub use adopt::adopt;
 pub use toolchain::{Toolchain, ToolchainError};
 
-use crate::guest::{GuestError, componentise};
+use crate::guest::{CODE_VERSION, GuestError, componentise};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -17,7 +19,7 @@ pub struct Built {
     /// Its bytes.
     pub component: Vec<u8>,
     /// What the compiler wrote, in bytes.
-    pub core_bytes: usize,
+    pub compiler_bytes: usize,
 }
 
 /// Why a crate could not be built.
@@ -49,8 +51,28 @@ pub enum BuildError {
         /// The crate's folder.
         folder: PathBuf,
     },
+    /// The component needs nothing of what adopting it would do.
+    #[error("`{}` carries a manifest already: deploy it as it is", path.display())]
+    AdoptedAlready {
+        /// The component.
+        path: PathBuf,
+    },
+    /// A version would stay the same when the code changes.
+    #[error(
+        "audience `{audience}` of `{}` has a version of its own, `{version}`, which does not follow \
+         the code: write `{CODE_VERSION}` into it, and the hash of the code takes that place",
+        path.display()
+    )]
+    VersionOfItsOwn {
+        /// The component.
+        path: PathBuf,
+        /// The audience's id.
+        audience: String,
+        /// Its version.
+        version: String,
+    },
     /// What the compiler wrote is no rule module.
-    #[error("`{}` can't be made a component", path.display())]
+    #[error("`{}` can't be made a rule module", path.display())]
     NotARuleModule {
         /// What the compiler wrote.
         path: PathBuf,
@@ -107,19 +129,28 @@ fn library(line: &str) -> Option<PathBuf> {
 }
 
 fn finish(library: &Path) -> Result<Built, BuildError> {
-    let unusable = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| BuildError::Unusable { path, source }
-    };
     let core = std::fs::read(library).map_err(unusable(library))?;
     let component = componentise(&core)
         .map_err(|source| BuildError::NotARuleModule { path: library.to_path_buf(), source })?;
     // `TARGET_DIRECTORY/wasm32-unknown-unknown/release/NAME.wasm`
     let target = library.ancestors().nth(3).unwrap_or(Path::new("target"));
-    let folder = target.join("muster");
-    std::fs::create_dir_all(&folder).map_err(unusable(&folder))?;
     let name = library.file_name().unwrap_or_default().to_string_lossy().replace('_', "-");
-    let path = folder.join(name);
+    write(&target.join("muster"), &name, component, core.len())
+}
+
+fn write(
+    folder: &Path,
+    file: &str,
+    component: Vec<u8>,
+    compiler_bytes: usize,
+) -> Result<Built, BuildError> {
+    std::fs::create_dir_all(folder).map_err(unusable(folder))?;
+    let path = folder.join(file);
     std::fs::write(&path, &component).map_err(unusable(&path))?;
-    Ok(Built { path, component, core_bytes: core.len() })
+    Ok(Built { path, component, compiler_bytes })
+}
+
+fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
+    let path = path.to_path_buf();
+    move |source| BuildError::Unusable { path, source }
 }

@@ -26,7 +26,7 @@ pub use calls::{CallTimes, measure_calls};
 pub use compiler::{
     COMPILE_COMMAND, Compiler, EXIT_MALFORMED, compile_for_parent, limit_this_process,
 };
-pub use componentise::componentise;
+pub use componentise::{CODE_VERSION, componentise, embed_manifest};
 pub use engine::GuestEngine;
 pub use error::{GuestError, LimitReached, Place};
 pub use instances::GuestInstances;

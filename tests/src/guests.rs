@@ -6,7 +6,7 @@ pub use compile_bomb::compile_bomb;
 
 use muster::guest::componentise;
 use muster_core::{
-    Aggregate, Audience, Comparison, Condition, Feature, Module, Selector, Test, Window,
+    Aggregate, Audience, Comparison, Condition, Feature, Module, Predicate, Selector, Test, Window,
 };
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -27,12 +27,12 @@ pub struct Text {
     pub manifests: (String, String),
 }
 
-/// What a hostile module does when an odd number of conditions holds.
+/// What a hostile module does in one of its functions, now and then.
 #[derive(Clone, Copy, Debug)]
 pub struct Hostile {
     /// The file's name.
     pub name: &'static str,
-    /// Instructions within `evaluate`.
+    /// Instructions within the function.
     pub instructions: &'static str,
     /// What is told of it, behind the module's name, when it gets the default limits.
     pub told: &'static str,
@@ -40,16 +40,16 @@ pub struct Hostile {
 
 macro_rules! hostile {
     ($($name:literal: $told:literal,)*) => {
-        /// What modules try in `evaluate`, and what is told of them.
-        pub const HOSTILE: &[Hostile] = &[$(Hostile {
+        &[$(Hostile {
             name: $name,
             instructions: include_str!(concat!("../guests/hostile/", $name, ".wat")),
             told: $told,
-        }),*];
+        }),*]
     };
 }
 
-hostile! {
+/// What modules try in `evaluate`, and what is told of them.
+pub const HOSTILE: &[Hostile] = hostile! {
     "answer-out-of-bounds":
         " gave a wrong answer: list pointer/length out of bounds of memory",
     "deep-recursion":
@@ -75,7 +75,28 @@ hostile! {
         " trapped in `evaluate`: wasm `unreachable` instruction executed",
     "write-out-of-bounds":
         " trapped in `evaluate`: out of bounds memory access",
-}
+};
+
+/// What of it modules try in `select` too, and what is told of them.
+pub const HOSTILE_SELECTS: &[Hostile] = hostile! {
+    "answer-out-of-bounds":
+        " gave a wrong answer: list pointer/length out of bounds of memory",
+    "endless-loop":
+        " took longer than 50ms in `select`: simplify it or raise \
+         `modules.limits_of.hostile.evaluate_time`",
+    "huge-output":
+        " needs more than 1048576 bytes for its answer: simplify it or raise \
+         `modules.limits_of.hostile.output_bytes`",
+    "memory-bomb":
+        " needs 16842752 bytes of memory and may have 16777216: simplify it or raise \
+         `modules.limits_of.hostile.memory_bytes`",
+    "no-decisions":
+        " gave a wrong answer: 0 answers where 2 were asked for",
+    "too-many-decisions":
+        " gave a wrong answer: 3 answers where 2 were asked for",
+    "trap":
+        " trapped in `select`: wasm `unreachable` instruction executed",
+};
 
 /// Answers every audience with the parity of the number of conditions and values.
 pub const PARITY: &str = "
@@ -86,11 +107,23 @@ pub const PARITY: &str = "
     (i32.store (i32.const 516) (local.get $audiences_len))
     (i32.const 512)";
 
+/// Accepts every event, by one predicate each.
+pub const ALL: &str = "
+    (memory.fill (i32.const 1024) (i32.const 1) (local.get $candidates_len))
+    (i32.store (i32.const 512) (i32.const 1024))
+    (i32.store (i32.const 516) (local.get $candidates_len))
+    (i32.const 512)";
+
 /// The manifest of a module of that name with no audiences of its own.
 pub fn manifest(name: &str) -> String {
+    manifest_with_predicates(name, &[])
+}
+
+/// The manifest of a module of that name with no audiences of its own, but predicates.
+pub fn manifest_with_predicates(name: &str, predicates: &[&str]) -> String {
     muster_rules::manifest::write(&Module {
         name: name.into(),
-        predicates: vec![],
+        predicates: predicates.iter().map(|&name| name.into()).collect(),
         conditions: vec![],
         values: vec![],
         audiences: vec![],
@@ -112,8 +145,23 @@ pub fn module(name: &str, evaluate: &str) -> Text {
 /// The manifest of a module with one audience, which has the module's name and asks for any event
 /// of that name; of any name when there is none.
 pub fn manifest_asking_for(name: &str, event: Option<&str>) -> String {
+    muster_rules::manifest::write(&asking_for(
+        name,
+        Selector::new(event.map(Into::into), vec![], vec![]),
+    ))
+}
+
+/// The same, asking for events of that name which its one predicate accepts.
+pub fn manifest_selecting(name: &str, event: &str) -> String {
+    let predicate = Predicate { name: "PREDICATE".into(), code: "".into(), index: 0 };
+    let selector = Selector::new(Some(event.into()), vec![], vec![]).matching(predicate);
+    let predicates = vec!["PREDICATE".into()];
+    muster_rules::manifest::write(&Module { predicates, ..asking_for(name, selector) })
+}
+
+fn asking_for(name: &str, selector: Selector) -> Module {
     let feature = Feature::Events {
-        selector: Selector::new(event.map(Into::into), vec![], vec![]).into(),
+        selector: selector.into(),
         aggregate: Aggregate::Count,
         of: None,
         window: Window::LIFETIME,
@@ -128,13 +176,13 @@ pub fn manifest_asking_for(name: &str, event: Option<&str>) -> String {
         requires: vec![],
         excludes: vec![],
     };
-    muster_rules::manifest::write(&Module {
+    Module {
         name: name.into(),
         predicates: vec![],
         conditions: vec![Condition::Compare { feature, comparison }],
         values: vec![],
         audiences: vec![audience],
-    })
+    }
 }
 
 impl Hostile {
@@ -148,6 +196,17 @@ impl Hostile {
 pub fn failing(instructions: &str) -> Text {
     let when = "(i32.and (local.get $conditions_len) (i32.const 1))";
     module("hostile", &format!("(if {when} (then {instructions})) {PARITY}"))
+}
+
+/// A module named `hostile` that does this when it is asked about an odd number of events.
+pub fn failing_to_select(instructions: &str) -> Text {
+    let when = "(i32.and (local.get $candidates_len) (i32.const 1))";
+    let manifest = manifest_with_predicates("hostile", &["ONE", "OTHER"]);
+    Text {
+        select: Some(format!("(if {when} (then {instructions})) {ALL}")),
+        manifests: (manifest.clone(), manifest),
+        ..module("hostile", PARITY)
+    }
 }
 
 impl Text {
@@ -181,7 +240,7 @@ impl Text {
         let version = if select.is_some() { "1.1.0" } else { "1.0.0" };
         let select = select.as_ref().map_or(String::new(), |select| {
             format!(
-                r#"(func (export "muster:rules/selection@{version}#select")
+                r#"(func $select (export "muster:rules/selection@{version}#select")
             (param $candidates i32) (param $candidates_len i32) (result i32)
             {select})
         (func (export "cabi_post_muster:rules/selection@{version}#select") (param i32)

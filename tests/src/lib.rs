@@ -2,6 +2,7 @@
 //! messages, and real data.
 
 pub mod dataset;
+pub mod examples;
 pub mod generate;
 pub mod guests;
 pub mod naive;

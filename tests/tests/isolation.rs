@@ -8,7 +8,8 @@ mod process;
 
 use http::{get, post, until};
 use muster_tests::guests::{
-    HOSTILE, PARITY, Text, compile_bomb, failing, manifest_asking_for, module,
+    ALL, HOSTILE, HOSTILE_SELECTS, Hostile, PARITY, Text, compile_bomb, failing, failing_to_select,
+    manifest_asking_for, manifest_selecting, module,
 };
 use process::{Service, spawn};
 use serde_json::{Value, json};
@@ -32,9 +33,12 @@ fn folder(settings: &str) -> tempfile::TempDir {
 }
 
 /// Puts a module into the workspace `shop`, with an audience of its own name that asks for
-/// purchases.
+/// purchases; for those that it selects, if it does.
 fn put(folder: &Path, name: &str, text: Text) {
-    let manifest = manifest_asking_for(name, Some("purchase"));
+    let manifest = match &text.select {
+        None => manifest_asking_for(name, Some("purchase")),
+        Some(_) => manifest_selecting(name, "purchase"),
+    };
     let text = Text { manifests: (manifest.clone(), manifest), ..text };
     // Whole or not at all, since the service looks for changes.
     let path = folder.join("shop").join(name);
@@ -60,11 +64,19 @@ fn metric(address: SocketAddr, line: &str) -> f64 {
     found.unwrap_or(0.0)
 }
 
+/// The name of the module that tries in `select` what others try in `evaluate`.
+fn selecting(hostile: &Hostile) -> String {
+    format!("selecting-{}", hostile.name)
+}
+
 #[test]
 fn modules_that_fail_disturb_nobody() {
     let folder = folder("");
     for hostile in HOSTILE {
         put(folder.path(), hostile.name, failing(hostile.instructions));
+    }
+    for hostile in HOSTILE_SELECTS {
+        put(folder.path(), &selecting(hostile), failing_to_select(hostile.instructions));
     }
     put(folder.path(), "steady", module("steady", PARITY));
     let service = Service::start(folder.path(), None);
@@ -79,9 +91,9 @@ fn modules_that_fail_disturb_nobody() {
         assert_eq!(members(service.address, workspace, audience), users, "{audience}");
     }
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    for hostile in HOSTILE {
-        let name = hostile.name;
-        assert!(members(service.address, "shop", name).is_empty(), "{name}");
+    let names = HOSTILE.iter().map(|hostile| hostile.name.to_owned());
+    for name in names.chain(HOSTILE_SELECTS.iter().map(selecting)) {
+        assert!(members(service.address, "shop", &name).is_empty(), "{name}");
         let failed = "muster_failed_decisions_total{audience=";
         let failed = format!("{failed}\"{name}\",workspace=\"shop\"}}");
         assert!(metric(service.address, &failed) >= users.len() as f64, "{failed}");
@@ -149,6 +161,26 @@ fn a_compiler_ends_with_the_service() {
     process.kill().unwrap();
     process.wait().unwrap();
     until("its end", || !is_running(child.unwrap()));
+}
+
+#[test]
+fn what_was_not_selected_is_selected_later_without_a_message() {
+    let folder = folder("");
+    // It lasts for one call of each instance, as the module below.
+    let select = format!(
+        "(if (global.get $worn) (then unreachable)) (global.set $worn (i32.const 1)) {ALL}"
+    );
+    let definitions = "(global $worn (mut i32) (i32.const 0))".into();
+    let text = Text { definitions, select: Some(select), ..module("fragile", PARITY) };
+    put(folder.path(), "fragile", text);
+    let service = Service::start(folder.path(), None);
+    for user in ["ann", "bob"] {
+        assert_eq!(post(service.address, &message("shop", user, "purchase", 1)).status, 200);
+    }
+    assert_eq!(members(service.address, "shop", "fragile"), ["ann"]);
+    assert_eq!(post(service.address, &message("other", "cat", "look", 3)).status, 200);
+    until("the decision", || members(service.address, "shop", "fragile") == ["ann", "bob"]);
+    assert!(service.stop());
 }
 
 #[test]

@@ -1,18 +1,18 @@
 //! The same audiences in YAML and in Rust: the same transitions, on both engines. Builds the example,
 //! which needs a toolchain for WebAssembly; what is missing is named.
 
-use muster::build::{Toolchain, build};
 use muster::case::timeline::{Entry, Outcome, UserKey};
 use muster::case::{evaluate, first_difference, read_beside_rules};
 use muster::decode::decode;
 use muster::guest::{GuestEngine, GuestSettings};
-use muster::ruleset::{ComponentFile, RuleFiles, Ruleset, RulesetLoader};
+use muster::ruleset::{RuleFiles, Ruleset, RulesetLoader};
 use muster::store::MemoryStore;
 use muster::traffic::Traffic;
 use muster_core::{Engine, Settings, Time};
-use std::path::{Path, PathBuf};
+use muster_tests::examples;
 use std::sync::OnceLock;
 
+const EXAMPLE: &str = "recent-ios-buyers";
 /// 2026-01-01, and some minutes between messages: months of traffic, so that windows pass.
 const BEGINNING_MS: i64 = 1_767_225_600_000;
 const PAUSE_MS: i64 = 11 * 60_000;
@@ -21,26 +21,15 @@ const USERS: u64 = 60;
 /// What the traffic must bring about at the least, for the comparison to mean something.
 const TRANSITIONS_MIN: usize = 1_000;
 
-fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/recent-ios-buyers")
-}
-
 fn in_rust() -> RuleFiles {
     static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
-    let component = COMPONENT.get_or_init(|| {
-        let toolchain = Toolchain::find().unwrap_or_else(|error| panic!("{error}"));
-        let built = build(&example(), &toolchain).unwrap_or_else(|error| panic!("{error}"));
-        let [built] = &built[..] else { panic!("one rule module, not {}", built.len()) };
-        built.component.clone()
-    });
-    RuleFiles {
-        components: vec![ComponentFile { name: "rules.wasm".into(), bytes: component.clone() }],
-        ..RuleFiles::default()
-    }
+    let build = || examples::component(EXAMPLE).unwrap_or_else(|error| panic!("{error:#}"));
+    examples::rules_of(COMPONENT.get_or_init(build).clone())
 }
 
 fn in_yaml() -> RuleFiles {
-    RuleFiles::read(&[example().join("audiences.yaml")]).expect("the definitions are readable")
+    RuleFiles::read(&[examples::folder(EXAMPLE).join("audiences.yaml")])
+        .expect("the definitions are readable")
 }
 
 fn load(files: &RuleFiles, engine: Engine) -> Ruleset {
@@ -88,7 +77,8 @@ fn yaml_and_rust_say_the_same_on_generated_traffic() {
 
 #[test]
 fn yaml_and_rust_say_what_the_cases_expect() {
-    let cases = read_beside_rules(&example().join("cases")).expect("cases are readable");
+    let cases =
+        read_beside_rules(&examples::folder(EXAMPLE).join("cases")).expect("cases are readable");
     assert!(!cases.is_empty());
     for case in &cases {
         for files in [in_yaml(), in_rust()] {

@@ -15,9 +15,9 @@ const CUSTOM: u8 = 0;
 /// Custom sections that nothing here reads. The names of functions are none of them: failures of a
 /// module are told with its function's name.
 const STRIPPED: [&str; 4] = [".debug", "producers", "target_features", "reloc."];
-/// What the guest SDK writes where the version of the code belongs, and as many bytes of hexadecimal
-/// digits take its place.
-const CODE_VERSION: &[u8] = b"muster-build-writes-version-here";
+/// What a guest writes where the version of its code belongs, as the guest SDK does, and as many bytes
+/// of hexadecimal digits take its place.
+pub const CODE_VERSION: &str = "muster-build-writes-version-here";
 
 /// Makes a component of a core module that was built with the guest SDK, and puts the manifest that
 /// the module carries where it can be read from outside. Debug information is left out, and the
@@ -39,13 +39,25 @@ pub fn componentise(core: &[u8]) -> Result<Vec<u8>, GuestError> {
         .module(&core)
         .and_then(|mut encoder| encoder.encode());
     let mut component = encoded.map_err(|error| malformed(&format!("{error:#}")))?;
+    put_manifest(&mut component, manifest);
+    Ok(component)
+}
+
+/// Puts the manifest that a component tells where it can be read from outside. In it and in what the
+/// component says of itself, versions become those of the code.
+pub fn embed_manifest(mut component: Vec<u8>, manifest: &[u8]) -> Vec<u8> {
+    put_manifest(&mut component, manifest);
+    stamp(&mut component);
+    component
+}
+
+fn put_manifest(component: &mut Vec<u8>, manifest: &[u8]) {
     let mut section = Vec::new();
     put_text(&mut section, MANIFEST_SECTION);
     section.extend_from_slice(manifest);
     component.push(CUSTOM);
-    put_unsigned(&mut component, section.len() as u64);
+    put_unsigned(component, section.len() as u64);
     component.extend_from_slice(&section);
-    Ok(component)
 }
 
 /// The module without sections that nothing reads.
@@ -65,18 +77,18 @@ fn strip(core: &[u8]) -> Result<Vec<u8>, Damaged> {
     Ok(stripped)
 }
 
-/// Writes the hash of the code wherever the SDK left room for it: in the section, and in what the
+/// Writes the hash of the code wherever its author left room for it: in the section, and in what the
 /// module says of itself.
-fn stamp(core: &mut [u8]) {
+fn stamp(code: &mut [u8]) {
     let mut version = String::new();
-    for byte in &Sha256::digest(&*core)[..CODE_VERSION.len() / 2] {
+    for byte in &Sha256::digest(&*code)[..CODE_VERSION.len() / 2] {
         if write!(version, "{byte:02x}").is_err() {
             unreachable!("writing to a string does not fail");
         }
     }
     let mut at = 0;
-    while let Some(rest) = core.get_mut(at..).filter(|rest| rest.len() >= CODE_VERSION.len()) {
-        match rest.strip_prefix(CODE_VERSION) {
+    while let Some(rest) = code.get_mut(at..).filter(|rest| rest.len() >= CODE_VERSION.len()) {
+        match rest.strip_prefix(CODE_VERSION.as_bytes()) {
             Some(_) => {
                 rest[..CODE_VERSION.len()].copy_from_slice(version.as_bytes());
                 at += CODE_VERSION.len();

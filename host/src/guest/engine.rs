@@ -5,6 +5,7 @@ use crate::guest::error::{GuestError, one_line};
 use crate::guest::module::{self, Candidate, Loaded, LoadedModule};
 use crate::guest::settings::{GuestSettings, ModuleLimits, STACK_BYTES_LIMIT};
 use crate::guest::ticker::Ticker;
+use muster_core::Module;
 use muster_rules::{SectionError, manifest, read_source_map};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -75,6 +76,23 @@ impl GuestEngine {
         module::imports(component)
     }
 
+    /// The manifest that a component tells which carries none. Until then nobody knows its name, so it
+    /// is held to the limits of the module of the name that is given.
+    ///
+    /// # Errors
+    /// When the component is refused, or fails while it describes itself.
+    pub fn manifest_told(&self, component: &[u8], name: &str) -> Result<String, GuestError> {
+        let limits = self.0.settings.limits_of(name).clone();
+        limit_size("component", component.len(), limits.component_bytes_max, "component_bytes")?;
+        module::refuse_imports(component)?;
+        let (name, digest) = (Arc::from(name), artefacts::digest(component));
+        let component = self.compile(component, &digest, &name, &limits)?;
+        let (predicates, conditions, values, audiences) = Default::default();
+        let module = Module { name, predicates, conditions, values, audiences };
+        let candidate = Candidate { digest, module, source_map: None, limits, component };
+        LoadedModule::link(candidate, &self.0)?.describe()
+    }
+
     /// The limits of its modules, and the rest.
     pub fn settings(&self) -> &GuestSettings {
         &self.0.settings
@@ -139,8 +157,8 @@ impl GuestEngine {
             Err(error) => return Err(error.into()),
         };
         let component = self.compile(component, &digest, &module.name, &limits)?;
-        let candidate = Candidate { digest, manifest, module, source_map, limits, component };
-        let loaded = LoadedModule::check(candidate, &self.0)?;
+        let candidate = Candidate { digest, module, source_map, limits, component };
+        let loaded = LoadedModule::check(candidate, &manifest, &self.0)?;
         let mut all = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(digest, loaded.downgrade());

@@ -64,7 +64,6 @@ pub(super) struct Functions {
 /// A component that was compiled, and what it says of itself without being run.
 pub(super) struct Candidate {
     pub(super) digest: ComponentDigest,
-    pub(super) manifest: String,
     pub(super) module: Module,
     pub(super) source_map: Option<SourceMap>,
     pub(super) limits: ModuleLimits,
@@ -92,12 +91,26 @@ impl LoadedModule {
         LoadedModule { loaded: self.loaded.clone(), moved: Some(Arc::new(source_map)) }
     }
 
-    /// Links the component to nothing, and asks it whether it is what its manifest says.
+    /// Links the component, and asks it whether it is what its manifest says.
     pub(super) fn check(
+        candidate: Candidate,
+        manifest: &str,
+        shared: &Arc<Shared>,
+    ) -> Result<LoadedModule, GuestError> {
+        let loaded = LoadedModule::link(candidate, shared)?;
+        if loaded.describe()? != manifest {
+            let module = loaded.module().name.clone();
+            return Err(GuestError::ManifestMismatch { module });
+        }
+        Ok(loaded)
+    }
+
+    /// Links the component to nothing.
+    pub(super) fn link(
         candidate: Candidate,
         shared: &Arc<Shared>,
     ) -> Result<LoadedModule, GuestError> {
-        let Candidate { digest, manifest, module, source_map, limits, component } = candidate;
+        let Candidate { digest, module, source_map, limits, component } = candidate;
         let has_predicates = !module.predicates.is_empty();
         let functions = Functions {
             describe: DESCRIBE.find(&component)?,
@@ -110,12 +123,12 @@ impl LoadedModule {
         let _shared = shared.clone();
         let loaded =
             Arc::new(Loaded { digest, module, limits, source_map, component, functions, _shared });
-        let loaded = LoadedModule { loaded, moved: None };
-        if Instance::start(&loaded)?.describe()? != manifest {
-            let module = loaded.module().name.clone();
-            return Err(GuestError::ManifestMismatch { module });
-        }
-        Ok(loaded)
+        Ok(LoadedModule { loaded, moved: None })
+    }
+
+    /// What the module says of itself when it is asked.
+    pub(super) fn describe(&self) -> Result<String, GuestError> {
+        Instance::start(self)?.describe()
     }
 
     pub(super) fn downgrade(&self) -> Weak<Loaded> {

@@ -2,8 +2,8 @@
 
 use super::{engine, load, question};
 use muster::guest::GuestInstances;
-use muster_core::{Decide, Value};
-use muster_tests::guests::{HOSTILE, PARITY, module};
+use muster_core::{Candidate, Decide, Event, Fields, Selection, Time, Value};
+use muster_tests::guests::{HOSTILE, HOSTILE_SELECTS, PARITY, failing_to_select, module};
 
 /// Whatever a module does, its next good call works, and its neighbour never notices.
 #[test]
@@ -25,6 +25,33 @@ fn what_a_module_does_in_a_call_costs_that_call_only() {
 }
 
 #[test]
+fn what_a_module_does_when_it_selects_costs_that_call_only() {
+    let engine = engine();
+    let event = Event {
+        name: "visit".into(),
+        time: Time::from_milliseconds(1).unwrap(),
+        id: None,
+        properties: Fields::default(),
+        context: Fields::default().into(),
+    };
+    let candidate = |predicates: &[u32]| Candidate { event: &event, predicates: predicates.into() };
+    let (odd, even) = ([candidate(&[0, 1])], [candidate(&[0]), candidate(&[1])]);
+    let odd = Selection { module: 0, candidates: &odd };
+    let even = Selection { module: 0, candidates: &even };
+    for hostile in HOSTILE_SELECTS {
+        let text = failing_to_select(hostile.instructions);
+        let mut instances = GuestInstances::new(vec![load(&engine, &text)]);
+        for _ in 0..2 {
+            let error = instances.select(odd).unwrap_err();
+            let told = format!("module `hostile`{}", hostile.told);
+            assert_eq!(error.to_string(), told, "{}", hostile.name);
+            assert_eq!(instances.select(even).unwrap(), [true, true]);
+            assert_eq!(instances.decide(question(0, &[3])), Ok(vec![true, true]));
+        }
+    }
+}
+
+#[test]
 fn a_module_that_runs_out_of_time_again_and_again_rests() {
     let engine = engine();
     let endless = HOSTILE.iter().find(|hostile| hostile.name == "endless-loop").unwrap();
@@ -35,8 +62,8 @@ fn a_module_that_runs_out_of_time_again_and_again_rests() {
         told.push(instances.evaluate(question(0, &[3])).unwrap_err().to_string());
     }
     let rests = |told: &&String| told.starts_with("module `hostile` rests, since it failed");
-    // Of the time that this takes, only so much is worked off.
-    assert_eq!(told.iter().take_while(|told| !rests(told)).count(), 3);
+    // On a busy machine, fewer calls take the time of three.
+    assert!(matches!(told.iter().position(|told| rests(&told)), Some(1..=3)), "{told:#?}");
     assert!(told.iter().filter(rests).count() > 90, "{told:#?}");
     assert_eq!(instances.evaluate(question(1, &[3])).unwrap(), [true, true]);
 }

@@ -2,7 +2,10 @@
 
 use super::{engine, limited, load, question, refused, settings};
 use muster::guest::{GuestEngine, GuestInstances, GuestSettings, ModuleLimits, componentise};
-use muster_tests::guests::{PARITY, Text, manifest, module, with_section};
+use muster_core::Selection;
+use muster_tests::guests::{
+    ALL, PARITY, Text, manifest, manifest_selecting, manifest_with_predicates, module, with_section,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -91,6 +94,47 @@ fn what_is_no_component_is_refused() {
     let expected = "component does not export `describe` of `muster:rules/decisions@1.0.0` with the \
                     contract's types: build it for world `module`";
     assert_eq!(engine().load(&empty).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn predicates_need_a_function_that_selects() {
+    let named = manifest_with_predicates("named", &["NEAR"]);
+    let text = Text { manifests: (named.clone(), named.clone()), ..module("named", PARITY) };
+    check_refused(
+        &text,
+        "component does not export `select` of `muster:rules/selection@1.1.0` with the contract's \
+         types: build it for world `selecting-module`",
+    );
+    // Of another type, it is none either.
+    let wat = r#"(component
+        (core module $m (func (export "select") (result i32) (i32.const 0)))
+        (core instance $i (instantiate $m))
+        (func $select (result bool) (canon lift (core func $i "select")))
+        (instance (export "muster:rules/selection@1.1.0") (export "select" (func $select))))"#;
+    let component = with_manifest(wat::parse_str(wat).unwrap(), &named);
+    assert!(refused(&engine(), &component).contains("does not export"));
+}
+
+#[test]
+fn a_function_that_no_selector_needs_is_never_asked() {
+    let text = Text { select: Some("(unreachable)".into()), ..module("unnamed", PARITY) };
+    let mut instances = GuestInstances::new(vec![load(&engine(), &text)]);
+    assert_eq!(instances.evaluate(question(0, &[3])).unwrap(), [true, true]);
+    let selection = Selection { module: 0, candidates: &[] };
+    let told = instances.select(selection).unwrap_err().to_string();
+    assert!(told.contains("does not export `select`"), "{told}");
+}
+
+#[test]
+fn a_selector_names_a_predicate_of_its_module() {
+    let honest = manifest_selecting("vague", "visit");
+    let lying = honest.replace("\"predicate\":\"PREDICATE\"", "\"predicate\":\"OTHER\"");
+    assert_ne!(honest, lying);
+    let text = Text { select: Some(ALL.into()), ..module("vague", PARITY) };
+    load(&engine(), &Text { manifests: (honest.clone(), honest), ..text.clone() });
+    let text = Text { manifests: (lying.clone(), lying), ..text };
+    let told = refused(&engine(), &text.component().unwrap());
+    assert!(told.starts_with("manifest is not valid: ") && told.contains("`OTHER`"), "{told}");
 }
 
 #[test]

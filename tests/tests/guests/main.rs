@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test whose module does not load has failed")]
 
+mod adopting;
 mod building;
 mod compiling;
 mod hostile;
