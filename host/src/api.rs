@@ -3,6 +3,7 @@
 mod audiences;
 mod failure;
 mod guard;
+mod items;
 mod messages;
 mod routes;
 mod rules;
@@ -27,6 +28,7 @@ pub use routes::{Need, ROUTES, Route};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+use tower_http::decompression::RequestDecompressionLayer;
 
 /// Entries of a page when none are asked for, and at the most.
 const PAGE_DEFAULT: usize = 100;
@@ -104,6 +106,8 @@ pub fn router(service: Arc<Service>) -> Router {
         .fallback(|| async { Failure::not_found("no such path: see the README for all of them") })
         .layer(middleware::from_fn_with_state(service.clone(), guard::guard))
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        // What it does not know is passed on, and refused by the guard.
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .with_state(service)
 }
 
@@ -185,6 +189,7 @@ async fn ready(State(service): Shared) -> Response {
 }
 
 async fn metrics(State(service): Shared) -> Result<Response, Failure> {
+    service.metrics.queue.set(service.worker.waiting());
     let text = service.metrics.text().map_err(|error| Failure::internal(&error.to_string()))?;
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

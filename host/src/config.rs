@@ -47,8 +47,14 @@ pub struct Config {
 pub struct Http {
     /// The address and port.
     pub listen: SocketAddr,
-    /// Bytes of a request's body.
+    /// Bytes of a request's body that is read whole.
     pub body_bytes_max: usize,
+    /// How long the service waits for the next bytes of a request.
+    #[serde(deserialize_with = "duration")]
+    pub body_wait: Duration,
+    /// How long requests may still take when the service ends.
+    #[serde(deserialize_with = "duration")]
+    pub drain_wait: Duration,
     /// Whether it speaks TLS, and as whom.
     pub tls: TlsSettings,
 }

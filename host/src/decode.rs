@@ -18,6 +18,12 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub const MESSAGE_EVENTS_MAX: usize = 1_000;
 /// Bytes of a workspace's or a user's id: they are part of every stored key.
 pub const ID_BYTES_MAX: usize = 256;
+/// What messages and their events are read for.
+const MESSAGE_KEYS: &[&str] =
+    &["workspace", "user", "id", "time", "identities", "attributes", "context", "events"];
+const EVENT_KEYS: &[&str] = &["name", "time", "id", "properties"];
+/// What some editors begin texts with (Unicode 16, section 23.8).
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The workspace of a message that names none.
 pub const DEFAULT_WORKSPACE: &str = "default";
 
@@ -84,7 +90,9 @@ pub fn decode(json: &[u8], latest: Option<Time>) -> Result<Decoded, Refusal> {
     let mut message = Message::default();
     let mut context = Arc::new(Fields::new());
     let mut events: Vec<&RawValue> = Vec::new();
+    let mut given = Given::default();
     for (key, raw) in top.0 {
+        given.once(MESSAGE_KEYS, &key).map_err(at(&key))?;
         match &*key {
             "workspace" => decoded.workspace = id(raw).map_err(at("workspace"))?,
             "user" => decoded.user = id(raw).map_err(at("user"))?,
@@ -143,7 +151,9 @@ fn event(
         .map_err(|_| at("")(format!("{} is not an event: write an object", value::shown(raw))))?;
     let (mut name, mut when, mut id, mut properties) = (None, None, None, Fields::new());
     let mut unknown = 0;
+    let mut given = Given::default();
     for (key, raw) in object.0 {
+        given.once(EVENT_KEYS, &key).map_err(at(&key))?;
         match &*key {
             "name" => name = Some(text(raw).map_err(at("name"))?),
             "time" => when = Some(time(raw).map_err(at("time"))?),
@@ -161,6 +171,21 @@ fn event(
     let time = when.ok_or_else(missing)?;
     check_future(time, latest).map_err(at("time"))?;
     Ok((Event { name, time, id, properties, context: context.clone() }, unknown))
+}
+
+/// Which keys were given: of two users nobody could say who was meant.
+#[derive(Default)]
+struct Given(u8);
+
+impl Given {
+    fn once(&mut self, keys: &[&str], key: &str) -> Result<(), Reason> {
+        let bit = keys.iter().position(|known| *known == key).map_or(0, |at| 1 << at);
+        if self.0 & bit != 0 {
+            return Err("given twice: write it once".to_string());
+        }
+        self.0 |= bit;
+        Ok(())
+    }
 }
 
 /// What is null is absent.

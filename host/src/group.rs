@@ -288,7 +288,7 @@ impl Group {
     }
 
     /// Takes everything out, to be committed at that clock. The commit before it must be complete.
-    pub fn take(&mut self, clock: Time) -> Commit {
+    pub fn take(&mut self, clock: Time, made: Time) -> Commit {
         let mut users = std::mem::take(&mut self.users);
         self.in_flight.clear();
         let mut commits = Vec::with_capacity(self.order.len());
@@ -318,6 +318,6 @@ impl Group {
         let dead_letters = std::mem::take(&mut self.dead_letters);
         let audiences = std::mem::take(&mut self.audiences);
         let documents = std::mem::take(&mut self.documents);
-        Commit { clock, users: commits, dead_letters, audiences, documents }
+        Commit { clock, made, users: commits, dead_letters, audiences, documents }
     }
 }

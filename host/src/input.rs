@@ -1,6 +1,6 @@
 //! Reading messages from files: plain or gzip, a JSON object a line.
 
-use crate::decode::{Decoded, MESSAGE_BYTES_MAX, Refusal, decode};
+use crate::decode::{BYTE_ORDER_MARK, Decoded, MESSAGE_BYTES_MAX, Refusal, decode};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -60,11 +60,14 @@ impl Messages {
         };
         let mut raw = BufReader::with_capacity(BUFFER_BYTES, raw);
         let zipped = raw.fill_buf().map_err(unreadable)?.starts_with(&GZIP_MAGIC);
-        let reader: Box<dyn BufRead + Send> = if zipped {
+        let mut reader: Box<dyn BufRead + Send> = if zipped {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(raw)))
         } else {
             Box::new(raw)
         };
+        if reader.fill_buf().map_err(unreadable)?.starts_with(BYTE_ORDER_MARK) {
+            reader.consume(BYTE_ORDER_MARK.len());
+        }
         Ok(Messages { name: path.display().to_string(), reader, line: 0, buffer: Vec::new() })
     }
 

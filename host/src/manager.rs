@@ -20,6 +20,7 @@ use crate::worker::{Unavailable, Worker};
 use muster_core::{AudienceKey, Engine, Settings, Standing};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use versions::{Loaded, Versions, decode, encode};
 
@@ -93,6 +94,15 @@ pub enum ActError {
     /// The rules are refused.
     #[error(transparent)]
     Rules(#[from] RulesetError),
+    /// A folder that held rules holds none.
+    #[error(
+        "no rules are left in `{}`: put them back, or take audiences away with `muster remove`",
+        path.display()
+    )]
+    Emptied {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -235,6 +245,13 @@ impl Manager {
         let (version, documents) = self.prepare(seat, files, &asker.by)?;
         self.act_with(seat, Action::Folder { version: version.id }, &asker, documents)?;
         Ok(true)
+    }
+
+    /// Whether rules were deployed from a folder.
+    fn has_folder(&self, seat: &Seat<'_>) -> bool {
+        let nothing = VersionId::of(&RuleFiles::default());
+        let folder = self.workspaces.get(seat.workspace).and_then(|state| state.folder.as_ref());
+        folder.is_some_and(|folder| *folder != nothing)
     }
 
     /// Takes an audience out of the active version.

@@ -4,6 +4,7 @@
 //! Timers due before the clock fire first, for all users, ordered by instant, workspace and user;
 //! then the message applies, and its user is evaluated at the clock.
 
+use crate::clock::wall_time;
 use crate::group::{Evaluator, Group, StepError};
 use crate::guest::GuestInstances;
 use crate::ruleset::Ruleset;
@@ -181,7 +182,7 @@ impl<'a> Replay<'a> {
     }
 
     fn commit(&mut self) -> Result<(), StepError> {
-        let commit = self.group.take(self.clock);
+        let commit = self.group.take(self.clock, wall_time());
         Ok(self.store.commit(commit)?)
     }
 }

@@ -1,10 +1,14 @@
 //! From files of rules to a plan and the modules that decide it.
 
+mod files;
+
+pub use files::{ComponentFile, RuleFiles};
+
 use crate::guest::{GuestEngine, GuestError, GuestInstances, LoadedModule};
 use muster_core::{AudienceKey, Module, Plan, PlanError, Settings, Standing};
-use muster_rules::{CompileError, Diagnostic, PackSource, Source, check, packs};
+use muster_rules::{CompileError, Diagnostic, PackSource, check, packs};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The rules of a workspace, ready to run.
@@ -65,89 +69,6 @@ pub enum RulesetError {
 
 fn lines(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
-/// Files of rules as they were read.
-#[derive(Clone, Debug, Default)]
-pub struct RuleFiles {
-    /// Definitions.
-    pub definitions: Vec<Source>,
-    /// Components.
-    pub components: Vec<ComponentFile>,
-    /// Audiences of the files that are left out.
-    pub without: BTreeSet<String>,
-}
-
-/// A component as it was read.
-#[derive(Clone, Debug)]
-pub struct ComponentFile {
-    /// The file, as it was named.
-    pub name: Arc<str>,
-    /// What is in it.
-    pub bytes: Vec<u8>,
-}
-
-impl AsRef<[u8]> for ComponentFile {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl RuleFiles {
-    /// Reads files, and the files of folders and of the folders within them, in the order of names.
-    ///
-    /// # Errors
-    /// When one cannot be read, or a path holds no rules.
-    pub fn read(paths: &[PathBuf]) -> Result<RuleFiles, RulesetError> {
-        let mut files = RuleFiles::default();
-        for path in paths {
-            let before = files.len();
-            files.read_path(path, true)?;
-            if files.len() == before {
-                return Err(RulesetError::Empty { path: path.clone() });
-            }
-        }
-        Ok(files)
-    }
-
-    /// What the audiences that are left out are called in plans.
-    pub fn without(&self) -> BTreeSet<AudienceKey> {
-        self.without.iter().map(|id| AudienceKey::of(id)).collect()
-    }
-
-    fn len(&self) -> usize {
-        self.definitions.len() + self.components.len()
-    }
-
-    fn read_path(&mut self, path: &Path, named: bool) -> Result<(), RulesetError> {
-        let unreadable = |source| RulesetError::Unreadable { path: path.to_path_buf(), source };
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(unreadable)?;
-            let mut inside = Vec::new();
-            for entry in entries {
-                inside.push(entry.map_err(unreadable)?.path());
-            }
-            inside.sort();
-            return inside.iter().try_for_each(|path| self.read_path(path, false));
-        }
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("wasm") => {
-                let bytes = std::fs::read(path).map_err(unreadable)?;
-                self.components
-                    .push(ComponentFile { name: path.display().to_string().into(), bytes });
-            }
-            Some("yaml" | "yml" | "json") => self.read_definitions(path).map_err(unreadable)?,
-            _ if named => self.read_definitions(path).map_err(unreadable)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn read_definitions(&mut self, path: &Path) -> std::io::Result<()> {
-        let text = std::fs::read_to_string(path)?;
-        self.definitions.push(Source { name: path.display().to_string().into(), text });
-        Ok(())
-    }
 }
 
 impl RulesetLoader {

@@ -1,5 +1,6 @@
 //! The service: store, rules, worker and HTTP, started and ended together.
 
+mod connections;
 mod settings;
 
 use crate::api::{Service, router};
@@ -13,6 +14,7 @@ use crate::store::{EmbeddedStore, Store, StoreOptions};
 use crate::tls::TlsListener;
 use crate::worker::{Unavailable, Worker};
 use anyhow::Context;
+use connections::serve;
 use settings::{Identity, SettingsReader};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -98,7 +100,7 @@ impl Started {
     /// accepted is committed.
     ///
     /// # Errors
-    /// When serving fails, or the store did.
+    /// When the store failed.
     pub async fn serve(self, end: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let service = self.service.clone();
         let mut watching = JoinSet::new();
@@ -115,15 +117,16 @@ impl Started {
             ending.ending.send_replace(true);
         };
         let router = router(service.clone());
-        let served = match &self.identity {
-            None => axum::serve(self.listener, router).with_graceful_shutdown(end).await,
+        let http = &service.config.http;
+        match &self.identity {
+            None => serve(self.listener, router, http, end).await,
             Some(identity) => {
-                let (tls, failed) = (&service.config.http.tls, &service.metrics.failed_handshakes);
+                let failed = service.metrics.failed_handshakes.clone();
                 let identity = identity.subscribe();
-                let listener = TlsListener::new(self.listener, identity, tls, failed.clone());
-                axum::serve(listener, router).with_graceful_shutdown(end).await
+                let listener = TlsListener::new(self.listener, identity, &http.tls, failed);
+                serve(listener, router, http, end).await;
             }
-        };
+        }
         watching.abort_all();
         let stop = tokio::task::spawn_blocking(move || service.worker.stop());
         stop.await.context("the worker did not end")?;
@@ -131,6 +134,6 @@ impl Started {
             return Err(failed.into());
         }
         tracing::info!("everything accepted is committed");
-        served.context("serving failed")
+        Ok(())
     }
 }

@@ -68,6 +68,9 @@ pub struct UserCommit {
 pub struct Commit {
     /// The clock.
     pub clock: Time,
+    /// When it was made by the machine's clock, which may be another: transitions are kept for as long
+    /// as people have to read them.
+    pub made: Time,
     /// The users, each once.
     pub users: Vec<UserCommit>,
     /// What was refused, as JSON.
@@ -147,7 +150,8 @@ pub trait Store: Send + Sync {
     /// A workspace's transitions after a cursor, with their cursors.
     ///
     /// # Errors
-    /// [`StoreError::CursorExpired`] when some after it were deleted.
+    /// [`StoreError::CursorExpired`] when some after it were deleted, and [`StoreError::CursorAhead`]
+    /// when it was never given by this store.
     fn transitions(
         &self,
         workspace: &str,
@@ -158,13 +162,13 @@ pub trait Store: Send + Sync {
     /// The cursor of a workspace's newest transition; 0 when there was none.
     fn cursor(&self, workspace: &str) -> Result<u64, StoreError>;
 
-    /// Deletes a bounded number of the oldest transitions, those whose commit's clock was before an
-    /// instant. Gives how many.
+    /// Deletes a bounded number of the oldest transitions, those whose commit was made before an instant.
+    /// Gives how many.
     ///
     /// # Errors
     /// When it failed or may have; then nothing is accepted any more, as with a commit, and nothing
     /// is said to have expired.
-    fn expire_transitions(&self, committed_before: Time) -> Result<u64, StoreError>;
+    fn expire_transitions(&self, made_before: Time) -> Result<u64, StoreError>;
 
     /// Looks at a number of rows of history and deletes those that are older than what is kept of
     /// their workspace and event name. Gives how many, and where to go on, if not at the end.
@@ -277,6 +281,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         reason: Arc<str>,
+    },
+    /// The cursor is of another store, or of this one before it was restored.
+    #[error("there is no transition {after}, the newest is {newest}: start from a snapshot")]
+    CursorAhead {
+        /// The cursor.
+        after: u64,
+        /// The newest one.
+        newest: u64,
     },
     /// Transitions after the cursor were deleted.
     #[error("transitions up to {oldest} were deleted: start from a snapshot")]

@@ -22,19 +22,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 /// Messages that wait together for one answer.
-#[derive(Debug)]
-pub struct Delivery {
-    /// The messages, in the order in which they came.
-    pub messages: Vec<(UserKey, Message)>,
-    /// What was refused of what came with them, as JSON.
-    pub dead_letters: Vec<Vec<u8>>,
-    /// Their room in the queue.
-    pub permit: Option<OwnedSemaphorePermit>,
-    /// Told when they are durable.
-    pub done: oneshot::Sender<Result<(), Unavailable>>,
+pub(crate) struct Delivery {
+    messages: Vec<(UserKey, Message)>,
+    dead_letters: Vec<Vec<u8>>,
+    queued: Instant,
+    /// Their room in the queue, given back when they are durable.
+    permit: Option<OwnedSemaphorePermit>,
+    done: oneshot::Sender<Result<(), Unavailable>>,
 }
 
 /// What the worker is told.
@@ -153,18 +151,33 @@ impl Worker {
         }
         let wanted = u32::try_from(messages).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(wanted);
-        self.shared.metrics.queue.set(self.waiting());
         room.map_err(|_| Unavailable::Overloaded)
     }
 
-    fn waiting(&self) -> i64 {
+    /// Messages that are queued, or being committed.
+    pub fn waiting(&self) -> i64 {
         let free = self.room.available_permits();
         i64::try_from(self.queue_messages_max.saturating_sub(free)).unwrap_or(i64::MAX)
     }
 
-    /// Hands messages over. Whoever waits on the delivery's answer is told in any case.
-    pub fn deliver(&self, delivery: Delivery) {
-        self.order(Order::Deliver(delivery));
+    /// Hands messages over, in the order in which they came, with what was refused beside them, as JSON,
+    /// and with their room. What it gives is told when they are durable, and in any case.
+    pub fn deliver(
+        &self,
+        messages: Vec<(UserKey, Message)>,
+        dead_letters: Vec<Vec<u8>>,
+        permit: OwnedSemaphorePermit,
+    ) -> oneshot::Receiver<Result<(), Unavailable>> {
+        let (done, told) = oneshot::channel();
+        let queued = Instant::now();
+        self.order(Order::Deliver(Delivery {
+            messages,
+            dead_letters,
+            queued,
+            permit: Some(permit),
+            done,
+        }));
+        told
     }
 
     /// Sets a workspace's rules, if there are new ones, evaluates its users anew in the background,
@@ -176,8 +189,9 @@ impl Worker {
         documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
     ) -> oneshot::Receiver<Result<(), Unavailable>> {
         let (done, told) = oneshot::channel();
-        let delivery =
-            Delivery { messages: Vec::new(), dead_letters: Vec::new(), permit: None, done };
+        let (messages, dead_letters) = Default::default();
+        let queued = Instant::now();
+        let delivery = Delivery { messages, dead_letters, queued, permit: None, done };
         let deployment = deployment.map(Box::new);
         self.order(Order::Rules { workspace, deployment, documents, delivery });
         told

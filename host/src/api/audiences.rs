@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use axum::response::Response;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use muster_core::{AudienceKey, ExactFrom, Time};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -162,16 +163,20 @@ pub(super) async fn snapshot(
     let mut response = lines(body);
     response.headers_mut().insert(CURSOR_HEADER, HeaderValue::from(cursor));
     if let Some(next) = next {
-        let next = HeaderValue::from_bytes(next.as_bytes())
-            .map_err(|_| Failure::internal("a user's id does not fit a header"))?;
+        // Letters and digits are all that an encoded place holds.
+        let next = HeaderValue::from_str(&BASE64_URL_SAFE_NO_PAD.encode(next))
+            .map_err(|_| Failure::internal("a place does not fit a header"))?;
         response.headers_mut().insert(NEXT_HEADER, next);
     }
     Ok(response)
 }
 
-/// `audience/user`; an audience's id has no slash.
+/// `audience/user`, encoded since a user's id may hold anything; an audience's id has no slash.
 fn split_cursor(after: &str) -> Result<(Option<String>, Option<String>), Failure> {
-    let (audience, user) = after.split_once('/').ok_or_else(|| {
+    let place =
+        BASE64_URL_SAFE_NO_PAD.decode(after).ok().and_then(|text| String::from_utf8(text).ok());
+    let place = place.as_deref().and_then(|place| place.split_once('/'));
+    let (audience, user) = place.ok_or_else(|| {
         Failure::bad_request("`after` is not a place: write what `muster-next` said")
     })?;
     let user = check_user(Some(user))?.map(str::to_string);

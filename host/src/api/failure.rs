@@ -44,6 +44,14 @@ impl Failure {
         Failure::new(StatusCode::GONE, reason)
     }
 
+    pub(super) fn unsupported(reason: &str) -> Failure {
+        Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason)
+    }
+
+    pub(super) fn timeout(reason: &str) -> Failure {
+        Failure::new(StatusCode::REQUEST_TIMEOUT, reason)
+    }
+
     pub(super) fn internal(reason: &str) -> Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
     }
@@ -95,6 +103,7 @@ impl From<ActError> for Failure {
                 Failure::new(StatusCode::UNPROCESSABLE_ENTITY, &reason)
                     .with("diagnostics", diagnostics)
             }
+            ActError::Emptied { .. } => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, &reason),
             ActError::Rules(error) => {
                 let reason = format!("{:#}", anyhow::Error::from(error));
                 Failure::new(StatusCode::UNPROCESSABLE_ENTITY, &reason)

@@ -34,6 +34,13 @@ pub(super) async fn guard(State(service): Shared, request: Request, next: Next) 
         let reason = format!("`{}` does not answer `{}`: see the README", path.as_str(), method);
         return Failure::no_such_method(&reason).into_response();
     };
+    if let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes());
+        let reason = format!("a body in `{encoding}` is not read: send it as it is, or in `gzip`");
+        return Failure::unsupported(&reason).into_response();
+    }
     let params = RawPathParams::from_request_parts(&mut parts, &()).await;
     let workspace = match &params {
         Ok(params) => params.iter().find(|(name, _)| *name == "workspace").map(|(_, value)| value),

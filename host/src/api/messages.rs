@@ -2,13 +2,14 @@
 
 use super::failure::Failure;
 use super::guard::Admission;
+use super::items::{Items, Rest};
 use super::{Service, Shared};
 use crate::access::Denied;
 use crate::clock::wall_time;
 use crate::config::{ClockKind, milliseconds};
-use crate::decode::{MESSAGE_BYTES_MAX, Refusal, decode};
+use crate::decode::{Refusal, decode};
 use crate::store::UserKey;
-use crate::worker::{Delivery, Unavailable};
+use crate::worker::Unavailable;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,10 +18,9 @@ use axum::{Extension, Json};
 use http_body_util::BodyExt;
 use muster_core::{Message, Time};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Messages that are queued together; more are taken piece by piece.
 const PIECE_MESSAGES_MAX: usize = 1_000;
@@ -80,6 +80,7 @@ pub(super) async fn post(
 ) -> Result<Response, Failure> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_document = kind.is_some_and(|kind| kind.starts_with("application/json"));
+    let _timer = service.metrics.stages.request.start_timer();
     let mut piece = Piece::new(&service, admission);
     piece.body(body, is_document).await?;
     piece.queue().await?;
@@ -112,90 +113,53 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// A document, or a stream of lines. No line begins with a bracket: what does is a document,
-    /// whatever it is called.
     async fn body(&mut self, mut body: Body, is_document: bool) -> Result<(), Failure> {
-        let begin = self.next(&mut body).await?.unwrap_or_default();
-        if is_document || begin.trim_ascii_start().starts_with(b"[") {
-            self.document(begin, body).await
-        } else {
-            self.stream(begin, body).await
+        let mut items = Items::new(is_document);
+        while let Some(bytes) = self.next(&mut body).await? {
+            let mut bytes: &[u8] = &bytes;
+            while let Some(item) = items.next(&mut bytes) {
+                self.item(&item).await?;
+            }
+        }
+        match items.end() {
+            Rest::Nothing => Ok(()),
+            Rest::Item(item) => self.item(&item).await,
+            Rest::Wrong(item, reason) => {
+                let (position, reason) = (String::new(), reason.to_string());
+                self.refuse(&item, Refusal { position, reason });
+                Ok(())
+            }
         }
     }
 
     /// The next bytes of a body; none at its end.
     async fn next(&self, body: &mut Body) -> Result<Option<Bytes>, Failure> {
-        while let Some(frame) = body.frame().await {
+        let wait = self.service.config.http.body_wait;
+        loop {
+            let Ok(frame) = tokio::time::timeout(wait, body.frame()).await else {
+                let reason = format!("nothing came for {wait:?}: send the rest sooner");
+                return Err(self.broken_off(Failure::timeout(&reason)));
+            };
+            let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|error| {
-                Failure::bad_request(&format!("the body ended early: {error}"))
-                    .with("accepted", self.answer.accepted.into())
+                let reason = format!("the body ended early: {error}");
+                self.broken_off(Failure::bad_request(&reason))
             })?;
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));
             }
         }
-        Ok(None)
     }
 
-    /// One JSON object, or an array of them.
-    async fn document(&mut self, begin: Bytes, mut body: Body) -> Result<(), Failure> {
-        let bytes_max = self.service.config.http.body_bytes_max;
-        let mut bytes: Vec<u8> = Vec::new();
-        let mut next = Some(begin);
-        while let Some(more) = next {
-            if bytes.len() + more.len() > bytes_max {
-                let reason = format!(
-                    "the body is too long: send at most {bytes_max} bytes, or a stream of lines"
-                );
-                return Err(Failure::bad_request(&reason));
-            }
-            bytes.extend_from_slice(&more);
-            next = self.next(&mut body).await?;
-        }
-        if !bytes.trim_ascii_start().starts_with(b"[") {
-            return self.item(&bytes).await;
-        }
-        let items: Vec<&RawValue> = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::bad_request(&format!("the body is not a JSON array: {error}"))
-        })?;
-        for item in items {
-            self.item(item.get().as_bytes()).await?;
-        }
-        Ok(())
-    }
-
-    /// JSON objects, one a line, however many.
-    async fn stream(&mut self, begin: Bytes, mut body: Body) -> Result<(), Failure> {
-        let mut rest: Vec<u8> = Vec::new();
-        let mut next = Some(begin);
-        while let Some(data) = next {
-            let mut data: &[u8] = &data;
-            while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
-                // Of a line beyond all bounds only so much is kept as shows that it is.
-                rest.extend_from_slice(&data[..end.min(MESSAGE_BYTES_MAX + 1)]);
-                data = &data[end + 1..];
-                self.line(&rest).await?;
-                rest.clear();
-            }
-            if rest.len() <= MESSAGE_BYTES_MAX {
-                rest.extend_from_slice(data);
-            }
-            next = self.next(&mut body).await?;
-        }
-        self.line(&rest).await
-    }
-
-    async fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
-        match line.trim_ascii().is_empty() {
-            true => Ok(()),
-            false => self.item(line).await,
-        }
+    /// A failure in the middle of a body: what was accepted before it stays so.
+    fn broken_off(&self, failure: Failure) -> Failure {
+        failure.with("accepted", self.answer.accepted.into())
     }
 
     /// Takes an item, and queues those that were gathered when they fill a piece.
     async fn item(&mut self, json: &[u8]) -> Result<(), Failure> {
         if let Err(denied) = self.admission.renew(self.service) {
-            return Err(Failure::from(&denied).with("accepted", self.answer.accepted.into()));
+            return Err(self.broken_off(Failure::from(&denied)));
         }
         self.take(json);
         let piece_max = PIECE_MESSAGES_MAX.min(self.service.config.ingest.queue_messages_max);
@@ -206,7 +170,11 @@ impl<'a> Piece<'a> {
     }
 
     fn take(&mut self, json: &[u8]) {
-        match decode(json, self.latest) {
+        let decoded = {
+            let _timer = self.service.metrics.stages.decode.start_timer();
+            decode(json, self.latest)
+        };
+        match decoded {
             Err(refusal) => self.refuse(json, refusal),
             // Before asking whether it exists, which is none of the key's business.
             Ok(decoded) if !self.admission.caller.covers(&decoded.workspace) => {
@@ -261,8 +229,7 @@ impl<'a> Piece<'a> {
         let accepted = self.answer.accepted;
         let failed = |error| Failure::unavailable(&error).with("accepted", accepted.into());
         let permit = self.room(count.max(1)).await.map_err(failed)?;
-        let (done, answer) = oneshot::channel();
-        self.service.worker.deliver(Delivery { messages, dead_letters, permit, done });
+        let answer = self.service.worker.deliver(messages, dead_letters, permit);
         answer.await.unwrap_or(Err(Unavailable::ShuttingDown)).map_err(failed)?;
         self.answer.accepted += count as u64;
         self.begun = true;
@@ -270,10 +237,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Room in the queue: at once for the first piece, with some patience for those that follow.
-    async fn room(
-        &self,
-        messages: usize,
-    ) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Unavailable> {
+    async fn room(&self, messages: usize) -> Result<OwnedSemaphorePermit, Unavailable> {
         let mut waited = Duration::ZERO;
         loop {
             match self.service.worker.reserve(messages) {
@@ -281,7 +245,7 @@ impl<'a> Piece<'a> {
                     tokio::time::sleep(STREAM_RETRY).await;
                     waited += STREAM_RETRY;
                 }
-                result => return result.map(Some),
+                result => return result,
             }
         }
     }

@@ -91,14 +91,22 @@ async fn fetch(
     match read.await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(StoreError::CursorExpired { oldest })) => {
-            let snapshot = format!("/v1/workspaces/{workspace}/memberships");
-            Err(Failure::gone("this cursor has expired: read the snapshot, and go on from there")
-                .with("snapshot", json!(snapshot))
-                .with("oldest", json!(oldest)))
+            let reason = "this cursor has expired: read the snapshot, and go on from there";
+            Err(gone(workspace, reason).with("oldest", json!(oldest)))
+        }
+        // Who waited for it to come would miss everything before it.
+        Ok(Err(StoreError::CursorAhead { newest, .. })) => {
+            let reason = "this cursor is of another store: read the snapshot, and go on from there";
+            Err(gone(workspace, reason).with("newest", json!(newest)))
         }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(Failure::internal("reading the store was broken off")),
     }
+}
+
+fn gone(workspace: &str, reason: &str) -> Failure {
+    let snapshot = format!("/v1/workspaces/{workspace}/memberships");
+    Failure::gone(reason).with("snapshot", json!(snapshot))
 }
 
 struct Following {

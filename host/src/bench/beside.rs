@@ -9,7 +9,7 @@ use crate::lifecycle::Deployment;
 use crate::metrics::Metrics;
 use crate::ruleset::Ruleset;
 use crate::store::{EmbeddedStore, Store, StoreOptions, UserKey};
-use crate::worker::{Delivery, Unavailable, Worker};
+use crate::worker::{Unavailable, Worker};
 use anyhow::Context;
 use fastrand::Rng;
 use muster_core::{Engine, Standing};
@@ -125,13 +125,6 @@ fn deliver(
     let user = format!("user-{}", rng.u64(..USERS));
     let key = UserKey { workspace: workspace.into(), user: user.into() };
     let message = rig::message(rng, None, wall_time());
-    let (done, durable) = oneshot::channel();
-    let permit = Some(worker.reserve(1)?);
-    worker.deliver(Delivery {
-        messages: vec![(key, message)],
-        dead_letters: Vec::new(),
-        permit,
-        done,
-    });
-    Ok(durable)
+    let permit = worker.reserve(1)?;
+    Ok(worker.deliver(vec![(key, message)], Vec::new(), permit))
 }

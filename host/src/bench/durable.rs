@@ -7,14 +7,13 @@ use crate::decode::{decode, format_time};
 use crate::lifecycle::Deployment;
 use crate::metrics::Metrics;
 use crate::store::{EmbeddedStore, Store, StoreOptions, UserKey};
-use crate::worker::{Delivery, Worker};
+use crate::worker::Worker;
 use anyhow::Context;
 use fastrand::Rng;
 use muster_core::{Engine, Time};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::oneshot;
 
 /// Messages that are delivered together, and deliveries under way at once.
 const PIECE: usize = 500;
@@ -95,10 +94,8 @@ fn send(worker: &Worker, messages: impl Iterator<Item = String>) -> anyhow::Resu
             let key = UserKey { workspace: decoded.workspace, user: decoded.user };
             piece.extend(decoded.message.map(|message| (key, message)));
         }
-        let (done, durable) = oneshot::channel();
-        let permit = Some(worker.reserve(piece.len())?);
-        worker.deliver(Delivery { messages: piece, dead_letters: Vec::new(), permit, done });
-        waiting.push_back(durable);
+        let permit = worker.reserve(piece.len())?;
+        waiting.push_back(worker.deliver(piece, Vec::new(), permit));
         if waiting.len() >= UNDER_WAY
             && let Some(durable) = waiting.pop_front()
         {

@@ -1,6 +1,7 @@
 //! Rules loaded, and users stepped in memory, for measuring compute alone.
 
 use super::catalogue;
+use crate::clock::wall_time;
 use crate::group::{Evaluator, Group, StepError, Stepped};
 use crate::guest::{Compiler, GuestEngine, GuestInstances, GuestSettings};
 use crate::ruleset::{RuleFiles, Ruleset, RulesetLoader};
@@ -91,7 +92,7 @@ impl Rig {
     }
 
     fn commit(&mut self) -> Result<(), StepError> {
-        let commit = self.group.take(self.now());
+        let commit = self.group.take(self.now(), wall_time());
         Ok(self.store.commit(commit)?)
     }
 }

@@ -9,7 +9,6 @@ use crate::decode::decode;
 use crate::service::Started;
 use crate::store::UserKey;
 use crate::traffic::Traffic;
-use crate::worker::Delivery;
 use anyhow::Context;
 use std::io::Write;
 use std::path::PathBuf;
@@ -105,10 +104,9 @@ async fn send(service: &Arc<Service>, args: &Args) -> anyhow::Result<()> {
         let decoded = decode(json.as_bytes(), None).map_err(|r| anyhow::anyhow!("{r}"))?;
         let Some(message) = decoded.message else { continue };
         let key = UserKey { workspace: decoded.workspace, user: decoded.user };
-        let (done, _) = oneshot::channel();
-        let permit = Some(service.worker.reserve(1)?);
-        let messages = vec![(key, message)];
-        service.worker.deliver(Delivery { messages, dead_letters: Vec::new(), permit, done });
+        let permit = service.worker.reserve(1)?;
+        // What came of it is seen in the transitions.
+        drop(service.worker.deliver(vec![(key, message)], Vec::new(), permit));
     }
 }
 

@@ -74,6 +74,9 @@ fn parse_until(text: &str) -> Result<Time, String> {
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
+    if args.events.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        anyhow::bail!("standard input can be read once: write `-` once in --events");
+    }
     let files = RuleFiles::read(&args.rules)?;
     let store = open_store(args)?;
     let guests = args.modules.engine()?;

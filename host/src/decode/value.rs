@@ -4,6 +4,7 @@ use muster_core::{Decimal, DecimalError, Fields, Time, Value};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ const VALUE_BYTES_MAX: usize = 16 << 10;
 const FIELDS_MAX: usize = 256;
 /// Bytes of a field's name.
 const NAME_BYTES_MAX: usize = 256;
+/// Lists in lists: far more than anybody compares, and no danger to the stack.
+const DEPTH_MAX: usize = 64;
 /// Bytes of an offending value that a reason repeats.
 const SHOWN_BYTES_MAX: usize = 64;
 
@@ -101,12 +104,16 @@ pub(super) fn attribute(raw: &RawValue) -> Result<Option<Value>, Reason> {
         Some(b't') => Value::Boolean(true),
         Some(b'f') => Value::Boolean(false),
         Some(b'"') => Value::Text(text(raw)?),
-        Some(b'[' | b'{') => Value::Composite(canonical(json)?.into()),
-        _ => Value::Number(Decimal::parse(json).map_err(|error| match error {
-            DecimalError::TooLarge => format!("{} is out of range: {error}", shown(raw)),
-            DecimalError::Malformed => format!("{} is not a number", shown(raw)),
-        })?),
+        Some(b'[' | b'{') => Value::Composite(canonical(raw, DEPTH_MAX)?.into()),
+        _ => Value::Number(number(raw)?),
     }))
+}
+
+fn number(raw: &RawValue) -> Result<Decimal, Reason> {
+    Decimal::parse(raw.get()).map_err(|error| match error {
+        DecimalError::TooLarge => format!("{} is out of range: {error}", shown(raw)),
+        DecimalError::Malformed => format!("{} is not a number", shown(raw)),
+    })
 }
 
 pub(super) fn identity(raw: &RawValue) -> Result<Option<Arc<str>>, Reason> {
@@ -155,9 +162,35 @@ pub(super) fn shown(raw: &RawValue) -> String {
     format!("`{}{dots}`", &json[..end])
 }
 
-/// Compact JSON with sorted keys, so that equal lists and objects are equal texts.
-fn canonical(json: &str) -> Result<String, Reason> {
-    let value: serde_json::Value =
-        serde_json::from_str(json).map_err(|error| format!("malformed JSON: {error}"))?;
-    Ok(value.to_string())
+/// Compact JSON with sorted keys and numbers as they print, so that equal lists and objects are equal
+/// texts. Of a key given twice the last counts.
+fn canonical(raw: &RawValue, depth: usize) -> Result<String, Reason> {
+    let malformed = |error: serde_json::Error| format!("malformed JSON: {error}");
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(format!("lists lie more than {DEPTH_MAX} deep: write them flatter"));
+    };
+    let json = raw.get();
+    Ok(match json.as_bytes().first() {
+        Some(b'[') => {
+            let elements: Vec<&RawValue> = serde_json::from_str(json).map_err(malformed)?;
+            let elements: Result<Vec<String>, Reason> =
+                elements.into_iter().map(|element| canonical(element, depth)).collect();
+            format!("[{}]", elements?.join(","))
+        }
+        Some(b'{') => {
+            let Object(entries) = serde_json::from_str(json).map_err(malformed)?;
+            let mut sorted = BTreeMap::new();
+            for (key, value) in entries {
+                sorted.insert(key, canonical(value, depth)?);
+            }
+            let entries: Result<Vec<String>, serde_json::Error> = sorted
+                .iter()
+                .map(|(key, value)| Ok(format!("{}:{value}", serde_json::to_string(key)?)))
+                .collect();
+            format!("{{{}}}", entries.map_err(malformed)?.join(","))
+        }
+        Some(b'"') => serde_json::to_string(&*text(raw)?).map_err(malformed)?,
+        Some(b't' | b'f' | b'n') => json.to_string(),
+        _ => number(raw)?.to_string(),
+    })
 }

@@ -13,8 +13,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often folders are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Folders in folders that are looked into.
-const DEPTH_MAX: usize = 16;
 
 /// The folders of workspaces.
 pub struct Folders {
@@ -95,29 +93,25 @@ impl Folders {
 }
 
 fn deploy(service: &Service, workspace: &str, folder: &Path) -> Result<bool, ActError> {
-    let files = match RuleFiles::read(std::slice::from_ref(&folder.to_path_buf())) {
-        // A workspace may begin without any.
-        Err(RulesetError::Empty { .. }) => RuleFiles::default(),
-        files => files?,
-    };
+    let files = RuleFiles::read(std::slice::from_ref(&folder.to_path_buf()));
     service.manage(workspace, |manager: &mut Manager, seat: &Seat<'_>| {
+        let files = match files {
+            // A workspace may begin without any. Later, an empty folder is one that is being written,
+            // and everybody would leave every audience.
+            Err(RulesetError::Empty { .. }) if !manager.has_folder(seat) => RuleFiles::default(),
+            Err(RulesetError::Empty { path }) => return Err(ActError::Emptied { path }),
+            files => files?,
+        };
         manager.deploy_folder(seat, &files)
     })
 }
 
 /// Whatever cannot be looked at is left to loading, which says why.
 fn look(folder: &Path) -> Look {
-    let mut look = Look::new();
-    look_into(folder, DEPTH_MAX, &mut look);
-    look
-}
-
-fn look_into(path: &Path, depth: usize, look: &mut Look) {
-    if let (Ok(entries), 1..) = (std::fs::read_dir(path), depth) {
-        for entry in entries.flatten() {
-            look_into(&entry.path(), depth - 1, look);
-        }
-    } else if let Ok(metadata) = path.metadata() {
-        look.insert(path.to_path_buf(), (metadata.modified().ok(), metadata.len()));
-    }
+    let files = RuleFiles::within(folder).unwrap_or_default();
+    let seen = files.into_iter().filter_map(|path| {
+        let metadata = path.metadata().ok()?;
+        Some((path, (metadata.modified().ok(), metadata.len())))
+    });
+    seen.collect()
 }

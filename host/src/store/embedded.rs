@@ -274,7 +274,10 @@ impl Store for EmbeddedStore {
         if after < cursor.expired {
             return Err(StoreError::CursorExpired { oldest: cursor.expired });
         }
-        if after >= cursor.newest {
+        if after > cursor.newest {
+            return Err(StoreError::CursorAhead { after, newest: cursor.newest });
+        }
+        if after == cursor.newest {
             return Ok(Vec::new());
         }
         let range = keys::outbox(workspace, after + 1)..=keys::outbox(workspace, cursor.newest);
@@ -300,8 +303,8 @@ impl Store for EmbeddedStore {
         Ok(self.state().cursors.get(workspace).map_or(0, |cursor| cursor.newest))
     }
 
-    fn expire_transitions(&self, committed_before: Time) -> Result<u64, StoreError> {
-        self.delete_transitions(committed_before)
+    fn expire_transitions(&self, made_before: Time) -> Result<u64, StoreError> {
+        self.delete_transitions(made_before)
     }
 
     fn expire_history(

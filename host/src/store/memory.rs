@@ -32,7 +32,7 @@ struct Tables {
     audiences: BTreeMap<AudienceKey, Arc<str>>,
 }
 
-/// A workspace's transitions by sequence, each with the clock of its commit.
+/// A workspace's transitions by sequence, each with when its commit was made.
 #[derive(Debug, Default)]
 struct Outbox {
     newest: u64,
@@ -127,7 +127,7 @@ impl Store for MemoryStore {
             let outbox = tables.outbox.entry(key.workspace.clone()).or_default();
             for transition in user.transitions {
                 outbox.newest += 1;
-                outbox.transitions.insert(outbox.newest, (commit.clock, transition));
+                outbox.transitions.insert(outbox.newest, (commit.made, transition));
             }
         }
         for letter in commit.dead_letters {
@@ -213,6 +213,10 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         let tables = self.tables();
+        let newest = tables.outbox.get(workspace).map_or(0, |outbox| outbox.newest);
+        if after > newest {
+            return Err(StoreError::CursorAhead { after, newest });
+        }
         let Some(outbox) = tables.outbox.get(workspace) else { return Ok(Vec::new()) };
         if after < outbox.expired {
             return Err(StoreError::CursorExpired { oldest: outbox.expired });
@@ -225,12 +229,12 @@ impl Store for MemoryStore {
         Ok(self.tables().outbox.get(workspace).map_or(0, |outbox| outbox.newest))
     }
 
-    fn expire_transitions(&self, committed_before: Time) -> Result<u64, StoreError> {
+    fn expire_transitions(&self, made_before: Time) -> Result<u64, StoreError> {
         let mut deleted = 0;
         for outbox in self.tables().outbox.values_mut() {
             for _ in 0..EXPIRED_MAX {
                 let Some(entry) = outbox.transitions.first_entry() else { break };
-                if entry.get().0 >= committed_before {
+                if entry.get().0 >= made_before {
                     break;
                 }
                 outbox.expired = *entry.key();

@@ -55,6 +55,7 @@ fn user(key: UserKey) -> UserCommit {
 
 fn commit(clock: i64, users: Vec<UserCommit>) -> Commit {
     Commit {
+        made: at(clock),
         clock: at(clock),
         users,
         dead_letters: Vec::new(),

@@ -69,7 +69,7 @@ fn commit(shared: &Shared, job: Job) {
             let started = Instant::now();
             let committed = shared.store.commit(job.commit);
             let seconds = started.elapsed().as_secs_f64();
-            shared.metrics.stage_seconds.with_label_values(&["commit"]).observe(seconds);
+            shared.metrics.stages.commit.observe(seconds);
             committed.map_err(|error| {
                 shared.fail(&error.to_string());
                 Unavailable::StoreFailed(error.to_string().into())
@@ -85,6 +85,8 @@ fn commit(shared: &Shared, job: Job) {
 
 pub(super) fn answer(deliveries: Vec<Delivery>, result: &Result<(), Unavailable>) {
     for delivery in deliveries {
+        // Whoever is told finds room for more.
+        drop(delivery.permit);
         // Nobody waits any more when this fails.
         drop(delivery.done.send(result.clone()));
     }

@@ -4,7 +4,7 @@ use super::committer::{Committer, Job, answer};
 use super::rules::WorkspaceRules;
 use super::trial::{self, Trial};
 use super::{Delivery, Order, Shared, Unavailable, lock};
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_time};
 use crate::group::{Group, StepError, Stepped};
 use crate::lifecycle::{Deployment, Observed};
 use crate::store::{HistoryCursor, UserKey};
@@ -135,6 +135,8 @@ impl Turns {
         while intake.messages < self.settings.batch_messages_max {
             match orders.recv_timeout(wait) {
                 Ok(Order::Deliver(delivery)) => {
+                    let waited = delivery.queued.elapsed().as_secs_f64();
+                    self.shared.metrics.stages.queue.observe(waited);
                     intake.messages += delivery.messages.len().max(1);
                     intake.deliveries.push(delivery);
                 }
@@ -178,8 +180,8 @@ impl Turns {
             let metrics = &self.shared.metrics;
             metrics.batch_messages.observe(intake.messages as f64);
             let seconds = started.elapsed().as_secs_f64();
-            metrics.stage_seconds.with_label_values(&["step"]).observe(seconds);
-            let commit = self.group.take(self.stood);
+            metrics.stages.step.observe(seconds);
+            let commit = self.group.take(self.stood, wall_time());
             self.committer.submit(Job { commit, deliveries: intake.deliveries });
         }
     }
@@ -302,12 +304,14 @@ impl Turns {
             return Ok(());
         }
         let store = &self.shared.store;
-        let before = |milliseconds: i64| {
-            let at = self.stood.milliseconds().saturating_sub(milliseconds);
+        let ago = |now: Time, milliseconds: i64| {
+            let at = now.milliseconds().saturating_sub(milliseconds);
             Time::from_milliseconds(at).unwrap_or(Time::MIN)
         };
+        let before = |milliseconds| ago(self.stood, milliseconds);
         let expired = &self.shared.metrics.expired;
-        let rows = store.expire_transitions(before(self.settings.transitions_retention_ms))?;
+        let rows =
+            store.expire_transitions(ago(wall_time(), self.settings.transitions_retention_ms))?;
         expired.with_label_values(&["outbox"]).inc_by(rows);
         let retained = self.settings.history_retention_ms;
         let keep_from = |workspace: &str, event: &str| match self

@@ -17,6 +17,8 @@ pub struct Answer {
     pub status: u16,
     /// In lower case.
     pub head: String,
+    /// As it was sent.
+    pub raw_head: String,
     pub body: String,
 }
 
@@ -36,7 +38,8 @@ pub fn receive(mut stream: impl Read) -> Answer {
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_lowercase(), body: body.to_string() }
+    let (raw_head, body) = (head.to_string(), body.to_string());
+    Answer { status, head: head.to_lowercase(), raw_head, body }
 }
 
 pub fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {

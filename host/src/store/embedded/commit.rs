@@ -34,7 +34,7 @@ impl EmbeddedStore {
                 });
                 *newest += 1;
                 value.clear();
-                value.extend_from_slice(&keys::ordered(commit.clock));
+                value.extend_from_slice(&keys::ordered(commit.made));
                 value.extend_from_slice(&transition);
                 let key = keys::outbox(workspace, *newest);
                 batch.insert(&self.tables.outbox, key, value.as_slice());

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl EmbeddedStore {
-    pub(super) fn delete_transitions(&self, committed_before: Time) -> Result<u64, StoreError> {
+    pub(super) fn delete_transitions(&self, made_before: Time) -> Result<u64, StoreError> {
         let cursors: Vec<(Arc<str>, Cursor)> =
             self.state().cursors.iter().map(|(name, cursor)| (name.clone(), *cursor)).collect();
         let mut deleted = 0;
@@ -26,8 +26,8 @@ impl EmbeddedStore {
             for guard in self.tables.outbox.range(range).take(EXPIRED_MAX) {
                 let (key, value) = self.pair(guard)?;
                 let row = Parts(&value).time().zip(keys::outbox_sequence(&key));
-                let (clock, sequence) = row.ok_or(StoreError::Damaged { table: "outbox" })?;
-                if clock >= committed_before {
+                let (made, sequence) = row.ok_or(StoreError::Damaged { table: "outbox" })?;
+                if made >= made_before {
                     break;
                 }
                 batch.remove(&self.tables.outbox, key);

@@ -33,6 +33,7 @@ fn commit(user: &str) -> Commit {
     let clock = Time::from_milliseconds(1_000).unwrap();
     Commit {
         clock,
+        made: clock,
         users: vec![user],
         dead_letters: Vec::new(),
         audiences: Vec::new(),
@@ -246,7 +247,7 @@ fn a_reader_that_looked_before_a_deletion_takes_no_gap_for_the_beginning() {
     let store = open(folder.path()).unwrap();
     for clock in [1_000, 2_000, 3_000] {
         let clock = Time::from_milliseconds(clock).unwrap();
-        store.commit(Commit { clock, ..commit("ann") }).unwrap();
+        store.commit(Commit { clock, made: clock, ..commit("ann") }).unwrap();
     }
     let forget = || store.state().cursors.get_mut("w").unwrap().expired = 0;
     let oldest = |after: u64| match store.transitions("w", after, 10) {
