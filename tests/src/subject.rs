@@ -6,15 +6,27 @@ use muster::guest::{GuestEngine, GuestSettings};
 use muster::replay::Replay;
 use muster::ruleset::{RuleFiles, Ruleset, RulesetLoader};
 use muster::store;
-use muster_core::Settings;
+use muster_core::{AudienceKey, Settings};
 use muster_rules::Source;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Loads definitions, to be evaluated with these settings.
 ///
 /// # Errors
 /// When the definitions, or what they are compiled to, are refused.
 pub fn load(sources: &[Source], settings: Settings) -> anyhow::Result<Ruleset> {
+    load_after(sources, settings, Vec::new())
+}
+
+/// The same in the place of others, some of whose audiences these may not define any more.
+///
+/// # Errors
+/// When the definitions, or what they are compiled to, are refused.
+pub fn load_after(
+    sources: &[Source],
+    settings: Settings,
+    known: Vec<(AudienceKey, Arc<str>)>,
+) -> anyhow::Result<Ruleset> {
     static GUESTS: OnceLock<GuestEngine> = OnceLock::new();
     let guests = match GUESTS.get() {
         Some(guests) => guests.clone(),
@@ -25,7 +37,7 @@ pub fn load(sources: &[Source], settings: Settings) -> anyhow::Result<Ruleset> {
     };
     let definitions = sources.to_vec();
     let files = RuleFiles { definitions, ..RuleFiles::default() };
-    Ok(RulesetLoader::new(guests, settings).load(&files, Vec::new())?)
+    Ok(RulesetLoader::new(guests, settings).load(&files, known)?)
 }
 
 /// The default settings with these limits of what ids are remembered.

@@ -3,15 +3,17 @@
 
 use muster::ruleset::Ruleset;
 use muster::store::{EmbeddedStore, MemoryStore, Store, StoreOptions};
-use muster_core::{Engine, Settings};
+use muster_core::{Change, Engine, Settings};
 use muster_rules::{Source, check};
 use muster_tests::case::{Case, first_difference, read_all};
 use muster_tests::generate::{UNITS, Unit, definitions, hot_user, timeline};
-use muster_tests::timeline::{Entry, IdLimits, Outcome};
+use muster_tests::timeline::{Entry, IdLimits, Outcome, Told, UserKey};
 use muster_tests::{naive, subject};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 const LIMITS: IdLimits = IdLimits { horizon_ms: 40, count: 6 };
 
@@ -103,7 +105,12 @@ fn hold(yaml: &str, timeline: &[Entry], engine: Engine, intervals: usize) {
     assert_eq!(expected, found, "{yaml}");
 }
 
-/// How many audiences are compared at how many instants, at the least.
+/// Merged intervals: so few that they merge at once, and as many as there are unless it is set.
+fn intervals() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 1usize..5, 1 => Just(Settings::default().intervals)]
+}
+
+/// How many rules are compared at how many instants of some messages, at the least.
 const TRIPLES_MIN: usize = 100_000;
 
 #[test]
@@ -115,9 +122,9 @@ fn state_engine_says_what_the_naive_evaluator_says() {
         let drawn = unit().prop_flat_map(|unit| (definitions(unit), timeline(unit)));
         let compared = std::cell::Cell::new(0);
         let run =
-            TestRunner::new(config).run(&(drawn, 1usize..5), |((yaml, timeline), intervals)| {
+            TestRunner::new(config).run(&(drawn, intervals()), |((yaml, timeline), intervals)| {
                 hold(&yaml, &timeline, Engine::State, intervals);
-                compared.set(compared.get() + yaml.matches("- id:").count() * timeline.len());
+                compared.set(compared.get() + timeline.len());
                 Ok(())
             });
         run.unwrap();
@@ -145,5 +152,59 @@ proptest! {
         intervals in 1usize..12,
     ) {
         hold(&yaml, &timeline, Engine::State, intervals);
+    }
+}
+
+/// Who is in what at the end, without since when: that is another instant after a change of rules.
+fn members(outcome: &Outcome) -> Vec<(UserKey, Arc<str>)> {
+    let last = outcome.memberships.last().cloned().unwrap_or_default();
+    last.into_iter().map(|member| (member.user, member.audience)).collect()
+}
+
+/// Rules that take the place of others in the middle put everybody where they would have been put
+/// had they been there from the beginning.
+fn hold_change(rules: [&str; 2], messages: &[Entry], at: usize, intervals: usize) {
+    let source = |yaml: &str| [Source { name: "generated.yaml".into(), text: yaml.to_string() }];
+    let definitions = check(&source(rules[1])).expect("generated definitions check");
+    let whole = [messages, &[Entry::End(None)]].concat();
+    let expected = naive::evaluate(&definitions.audiences, LIMITS, &whole);
+    let store = MemoryStore::new();
+    let settings = Settings { engine: Engine::State, intervals, ..subject::settings(LIMITS) };
+    let run = |yaml: &str, messages: &[Entry]| {
+        let known = store.audience_ids().expect("a store in memory does not fail");
+        let loaded = subject::load_after(&source(yaml), settings, known);
+        let ruleset = loaded.expect("checked rules load");
+        let timeline = [messages, &[Entry::End(None)]].concat();
+        subject::evaluate(&ruleset, &store, &timeline).expect("a replay in memory does not fail")
+    };
+    let mut told = run(rules[0], &messages[..at]).transitions;
+    let found = run(rules[1], &messages[at..]);
+    assert_eq!(members(&expected), members(&found), "{}\n{}", rules[0], rules[1]);
+    told.extend(found.transitions);
+    let mut folded = BTreeSet::new();
+    for Told { user, audience, change, .. } in told {
+        let is_news = match change {
+            Change::Entered => folded.insert((user, audience)),
+            Change::Left => folded.remove(&(user, audience)),
+        };
+        assert!(is_news, "{}\n{}", rules[0], rules[1]);
+    }
+    assert_eq!(folded.into_iter().collect::<Vec<_>>(), members(&expected));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_rules_say_what_the_naive_evaluator_says_of_them(
+        (first, second, timeline) in unit().prop_flat_map(|unit| {
+            (definitions(unit), definitions(unit), timeline(unit))
+        }),
+        at in any::<prop::sample::Index>(),
+        intervals in intervals(),
+    ) {
+        let messages: Vec<Entry> =
+            timeline.into_iter().filter(|entry| matches!(entry, Entry::Message(..))).collect();
+        hold_change([&first, &second], &messages, at.index(messages.len() + 1), intervals);
     }
 }
