@@ -111,11 +111,11 @@ impl RulesetLoader {
         // What was compiled earlier may lie elsewhere in its file by now.
         for pack in &packs {
             if let Some(module) = self.compiled.get_mut(&pack.key()) {
-                *module = module.moved_to(pack.source_map());
+                *module = module.compiled_from(pack.source_map());
             }
         }
         for (pack, module) in missing.iter().zip(loaded) {
-            self.compiled.insert(pack.key(), module);
+            self.compiled.insert(pack.key(), module.compiled_from(pack.source_map()));
         }
         let keys: Vec<[u8; 32]> = packs.iter().map(PackSource::key).collect();
         let mut modules: Vec<LoadedModule> =
@@ -146,7 +146,7 @@ impl Ruleset {
         standing: Standing<'_>,
     ) -> Result<Ruleset, RulesetError> {
         let describe = |modules: &[LoadedModule]| -> Vec<Module> {
-            modules.iter().map(|module| module.module().clone()).collect()
+            modules.iter().map(LoadedModule::described).collect()
         };
         let (deciding, kept_modules) = (describe(&modules), describe(&kept));
         modules.extend(kept);

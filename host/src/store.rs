@@ -81,6 +81,9 @@ pub struct Commit {
     pub documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
 }
 
+/// The name of a document, and what is in it.
+pub type NamedDocument = (Arc<str>, Vec<u8>);
+
 /// Where a sweep over all histories goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryCursor(pub(crate) Vec<u8>);
@@ -145,7 +148,7 @@ pub trait Store: Send + Sync {
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<(Arc<str>, Vec<u8>)>, StoreError>;
+    ) -> Result<Vec<NamedDocument>, StoreError>;
 
     /// A workspace's transitions after a cursor, with their cursors.
     ///

@@ -210,7 +210,7 @@ fn pack(name: &str, members: &[Member<'_>]) -> PackSource {
     }
     let conditions = distinct.values().map(|condition| (*condition).clone()).collect();
     let (name, predicates, values) = (name.into(), Vec::new(), Vec::new());
-    let module = Module { name, predicates, conditions, values, audiences };
+    let module = Module { name, code: "".into(), predicates, conditions, values, audiences };
     let key = key(&module, distinct.keys(), &rules);
     PackSource { module, rules, key }
 }

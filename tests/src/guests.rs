@@ -123,6 +123,7 @@ pub fn manifest(name: &str) -> String {
 pub fn manifest_with_predicates(name: &str, predicates: &[&str]) -> String {
     muster_rules::manifest::write(&Module {
         name: name.into(),
+        code: "".into(),
         predicates: predicates.iter().map(|&name| name.into()).collect(),
         conditions: vec![],
         values: vec![],
@@ -178,6 +179,7 @@ fn asking_for(name: &str, selector: Selector) -> Module {
     };
     Module {
         name: name.into(),
+        code: "".into(),
         predicates: vec![],
         conditions: vec![Condition::Compare { feature, comparison }],
         values: vec![],

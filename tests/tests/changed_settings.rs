@@ -76,7 +76,7 @@ fn again(stream: &mut BufReader<impl Read + Write>, header: &str) -> Answer {
     let length = head.split_once("content-length: ").unwrap().1;
     let mut body = vec![0; length.split_once('\r').unwrap().0.parse().unwrap()];
     stream.read_exact(&mut body).unwrap();
-    Answer { status, head, body: String::from_utf8(body).unwrap() }
+    Answer { status, raw_head: head.clone(), head, body: String::from_utf8(body).unwrap() }
 }
 
 /// The beginning of an answer, in lower case.

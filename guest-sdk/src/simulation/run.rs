@@ -153,6 +153,7 @@ fn elsewhere(described: &muster_core::Module) -> muster_core::Module {
     });
     muster_core::Module {
         name: "elsewhere".into(),
+        code: "".into(),
         predicates: Vec::new(),
         conditions: conditions.collect(),
         values: Vec::new(),

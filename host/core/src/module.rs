@@ -8,6 +8,9 @@ use std::sync::Arc;
 pub struct Module {
     /// Its name, for messages and metrics.
     pub name: Arc<str>,
+    /// By which code it decides: a version is what its author says, and code of another kind may say
+    /// the same. Empty where the version says it all, since the host compiled the definitions itself.
+    pub code: Arc<str>,
     /// The names of its predicates, by the index that `select` uses.
     pub predicates: Vec<Arc<str>>,
     /// The conditions whose truth it is handed, by the index that `evaluate` uses.
@@ -38,8 +41,9 @@ pub struct Audience {
 }
 
 impl Module {
-    /// The same module, whose predicates are decided by code of that name.
+    /// The same module, decided and its events selected by code of that name.
     pub fn of_code(mut self, code: &Arc<str>) -> Module {
+        self.code = code.clone();
         let compared = self.conditions.iter_mut().filter_map(|condition| match condition {
             Condition::Compare { feature, .. } => Some(feature),
             Condition::Member(_) => None,

@@ -145,6 +145,7 @@ pub(crate) struct AudiencePlan {
     pub(crate) id: Arc<str>,
     pub(crate) name: Arc<str>,
     pub(crate) version: Arc<str>,
+    pub(crate) code: Arc<str>,
     pub(crate) module: usize,
     /// Its index in its module.
     pub(crate) local: u32,

@@ -88,7 +88,7 @@ impl GuestEngine {
         let (name, digest) = (Arc::from(name), artefacts::digest(component));
         let component = self.compile(component, &digest, &name, &limits)?;
         let (predicates, conditions, values, audiences) = Default::default();
-        let module = Module { name, predicates, conditions, values, audiences };
+        let module = Module { name, code: "".into(), predicates, conditions, values, audiences };
         let candidate = Candidate { digest, module, source_map: None, limits, component };
         LoadedModule::link(candidate, &self.0)?.describe()
     }
@@ -141,11 +141,8 @@ impl GuestEngine {
         let manifest = manifest::read_manifest_section(component)?;
         let most = self.0.settings.all_limits().map(|limits| limits.manifest_bytes_max).max();
         limit_size("manifest", manifest.len(), most.unwrap_or(0), "manifest_bytes")?;
-        let mut module = manifest::read(&manifest)?;
-        if !module.predicates.is_empty() {
-            let code = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            module = module.of_code(&code.into());
-        }
+        let code = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let module = manifest::read(&manifest)?.of_code(&code.into());
         // Until here it could be any module's; by its name it gets its own limits.
         let limits = self.0.settings.limits_of(&module.name).clone();
         limit_size("component", component.len(), limits.component_bytes_max, "component_bytes")?;

@@ -37,8 +37,8 @@ pub(super) const SELECT: Export =
 #[derive(Clone)]
 pub struct LoadedModule {
     loaded: Arc<Loaded>,
-    /// Where its definitions are now, when they have moved since it was compiled.
-    moved: Option<Arc<SourceMap>>,
+    /// Where the definitions are that it was compiled from here.
+    compiled_from: Option<Arc<SourceMap>>,
 }
 
 pub(super) struct Loaded {
@@ -86,9 +86,20 @@ impl LoadedModule {
         &self.loaded.limits
     }
 
-    /// The same module, for definitions that are elsewhere now.
-    pub fn moved_to(&self, source_map: SourceMap) -> LoadedModule {
-        LoadedModule { loaded: self.loaded.clone(), moved: Some(Arc::new(source_map)) }
+    /// The same module, of definitions that were compiled here and are there now.
+    pub fn compiled_from(&self, source_map: SourceMap) -> LoadedModule {
+        let compiled_from = Some(Arc::new(source_map));
+        LoadedModule { loaded: self.loaded.clone(), compiled_from }
+    }
+
+    /// What plans are made of. Whether audiences are decided as before is told by their versions where
+    /// they were compiled here, and else by the code.
+    pub fn described(&self) -> Module {
+        let module = self.module().clone();
+        match self.compiled_from {
+            Some(_) => Module { code: "".into(), ..module },
+            None => module,
+        }
     }
 
     /// Links the component, and asks it whether it is what its manifest says.
@@ -123,7 +134,7 @@ impl LoadedModule {
         let _shared = shared.clone();
         let loaded =
             Arc::new(Loaded { digest, module, limits, source_map, component, functions, _shared });
-        Ok(LoadedModule { loaded, moved: None })
+        Ok(LoadedModule { loaded, compiled_from: None })
     }
 
     /// What the module says of itself when it is asked.
@@ -136,7 +147,7 @@ impl LoadedModule {
     }
 
     pub(super) fn upgrade(loaded: &Weak<Loaded>) -> Option<LoadedModule> {
-        loaded.upgrade().map(|loaded| LoadedModule { loaded, moved: None })
+        loaded.upgrade().map(|loaded| LoadedModule { loaded, compiled_from: None })
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -154,7 +165,7 @@ impl LoadedModule {
 
     /// What a failure of one of its calls, which was allowed so much, means.
     pub(super) fn failed(&self, error: &wasmtime::Error, allowed: Allowance) -> GuestError {
-        let source_map = self.moved.as_deref().or(self.loaded.source_map.as_ref());
+        let source_map = self.compiled_from.as_deref().or(self.loaded.source_map.as_ref());
         let (name, limits) = (&self.loaded.module.name, &self.loaded.limits);
         GuestError::of_call(name, error, limits, allowed, source_map)
     }

@@ -12,7 +12,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use super::{Commit, HistoryCursor, Store, StoreError, UserKey, UserRecord};
+use super::{Commit, HistoryCursor, NamedDocument, Store, StoreError, UserKey, UserRecord};
 use directory::{Directory, has_entries};
 use fjall::{Database, Guard, Keyspace, PersistMode};
 use keys::Parts;
@@ -246,7 +246,7 @@ impl Store for EmbeddedStore {
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<(Arc<str>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<NamedDocument>, StoreError> {
         let mut from = after.unwrap_or(prefix).as_bytes().to_vec();
         if after.is_some() {
             from.push(0);

@@ -1,7 +1,8 @@
 //! A store in memory, for replays that keep nothing and for tests.
 
 use super::{
-    Commit, DEAD_LETTERS_MAX, EXPIRED_MAX, HistoryCursor, Store, StoreError, UserKey, UserRecord,
+    Commit, DEAD_LETTERS_MAX, EXPIRED_MAX, HistoryCursor, NamedDocument, Store, StoreError,
+    UserKey, UserRecord,
 };
 use muster_core::{Arrival, AudienceKey, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,7 +196,7 @@ impl Store for MemoryStore {
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<(Arc<str>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<NamedDocument>, StoreError> {
         let tables = self.tables();
         let from = match after {
             Some(after) => Bound::Excluded(after),

@@ -6,7 +6,7 @@ use super::trial::{self, Trial};
 use super::{Delivery, Order, Shared, Unavailable, lock};
 use crate::clock::{Clock, wall_time};
 use crate::group::{Group, StepError, Stepped};
-use crate::lifecycle::{Deployment, Observed};
+use crate::lifecycle::{Deployment, Observed, Subject};
 use crate::store::{HistoryCursor, UserKey};
 use muster_core::{Message, Reach, Time};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -112,6 +112,11 @@ impl Turns {
     fn set_rules(&mut self, workspace: Arc<str>, deployment: Deployment) {
         for arm in &deployment.arms {
             self.group.remember(&arm.ruleset.plan);
+        }
+        for of in [Subject::Rules, Subject::Engine] {
+            let gauge = &self.shared.metrics.rules_share;
+            let share = deployment.state.share(of).fraction();
+            gauge.with_label_values(&[&*workspace, of.name()]).set(share);
         }
         let revision = deployment.state.revision;
         let observed = Observed { revision, ..Observed::default() };

@@ -49,7 +49,14 @@ pub fn read(text: &str) -> Result<Module, ManifestError> {
     let audiences =
         each("audiences", &manifest.audiences, |audience| read_audience(audience, sizes))?;
     check_ids(&audiences, &conditions)?;
-    Ok(Module { name: manifest.name.into(), predicates, conditions, values, audiences })
+    Ok(Module {
+        name: manifest.name.into(),
+        code: "".into(),
+        predicates,
+        conditions,
+        values,
+        audiences,
+    })
 }
 
 #[derive(Clone, Copy)]

@@ -88,6 +88,7 @@ fn modules() -> impl Strategy<Value = Module> {
     (prop::collection::vec(conditions, 1..6), prop::collection::vec(features(), 1..4)).prop_map(
         |(conditions, values)| Module {
             name: "module".into(),
+            code: "".into(),
             predicates: [0, 1].map(|index| predicate(index).name).to_vec(),
             audiences: vec![Audience {
                 id: "a".into(),

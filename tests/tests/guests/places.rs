@@ -34,5 +34,5 @@ fn a_failure_of_a_compiled_definition_names_its_line() {
 
     let moved = Source { name: "shop.yaml".into(), text: format!("# moved\n{RULES}") };
     let moved = packs(&check(&[moved]).unwrap()).remove(0).source_map();
-    assert_eq!(decide(loaded.moved_to(moved)), told.replace(":3:", ":4:"));
+    assert_eq!(decide(loaded.compiled_from(moved)), told.replace(":3:", ":4:"));
 }

@@ -157,6 +157,7 @@ impl Builder {
                 id: audience.id.clone(),
                 name: audience.name.clone(),
                 version: audience.version.clone(),
+                code: modules[*origin].code.clone(),
                 module: place_of[*origin],
                 local: *local as u32,
                 conditions: numbered(&audience.conditions, &conditions[*origin]),

@@ -5,13 +5,13 @@ use crate::module::{AudienceKey, Module};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A hash of which audiences there are, in which versions, which of them are paused, how they are
-/// evaluated, by which code events are selected (a module may say that its audiences are as before),
-/// and whose series are kept beside.
+/// A hash of which audiences there are, in which versions, by which code they are decided and events
+/// are selected (a module may say that its audiences are as before), which of them are paused, how they
+/// are evaluated, and whose series are kept beside.
 pub(super) fn of(plan: &Plan, kept: &[Module]) -> u64 {
     let mut content = plan.settings.engine.name().to_string();
     for audience in &plan.audiences {
-        content.push_str(&format!("\n{} {}", audience.id, audience.version));
+        content.push_str(&format!("\n{} {} {}", audience.id, audience.version, audience.code));
         if plan.paused.contains(&audience.key) {
             content.push_str(" paused");
         }

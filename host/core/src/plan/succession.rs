@@ -113,10 +113,10 @@ fn watches(earlier: &Plan, before: &FeaturePlan, later: &Plan, feature: &Feature
         && feature.conditions.iter().all(known)
 }
 
-/// Whether an audience is new, of another version, or was paused.
+/// Whether an audience is new, of another version or decided by other code, or was paused.
 fn is_other(earlier: &Plan, later: &Plan, audience: usize) -> bool {
     let plan = &later.audiences[audience];
     let before = earlier.audience_by_key.get(&plan.key).map(|at| &earlier.audiences[*at]);
-    before.is_none_or(|before| before.version != plan.version)
+    before.is_none_or(|before| (&before.version, &before.code) != (&plan.version, &plan.code))
         || earlier.paused.contains(&plan.key) && !later.paused.contains(&plan.key)
 }

@@ -29,6 +29,12 @@ pub struct Verdicts {
     later: Vec<(usize, Extent)>,
 }
 
+/// An event about which a module is asked, and by which predicates of the plan.
+struct Asked {
+    event: Arc<Event>,
+    predicates: BTreeSet<usize>,
+}
+
 /// Events about which a module is to be asked, by selector.
 pub(super) type Doubts = Vec<(usize, Arrival)>;
 
@@ -115,8 +121,7 @@ impl Session<'_> {
     /// Asks the modules about events of which they have not said anything yet, each at once.
     pub(super) fn ask_about(&mut self, doubts: Doubts) {
         let plan = self.plan;
-        let mut asked: BTreeMap<usize, BTreeMap<u64, (Arc<Event>, BTreeSet<usize>)>> =
-            BTreeMap::new();
+        let mut asked: BTreeMap<usize, BTreeMap<u64, Asked>> = BTreeMap::new();
         for (selector, arrival) in &doubts {
             let Some(predicate) = plan.selectors[*selector].predicate else { continue };
             if self.verdicts.told.contains_key(&(predicate, arrival.number)) {
@@ -124,9 +129,8 @@ impl Session<'_> {
             }
             let of_module = asked.entry(plan.predicates[predicate].origin).or_default();
             let of_event = of_module.entry(arrival.number);
-            let (_, predicates) =
-                of_event.or_insert_with(|| (arrival.event.clone(), BTreeSet::new()));
-            predicates.insert(predicate);
+            let begin = || Asked { event: arrival.event.clone(), predicates: BTreeSet::new() };
+            of_event.or_insert_with(begin).predicates.insert(predicate);
         }
         for (module, events) in asked {
             self.ask_module_about(module, events.into_iter().collect());
@@ -142,11 +146,7 @@ impl Session<'_> {
         unknown.into_iter().for_each(|selector| self.give_up(selector));
     }
 
-    fn ask_module_about(
-        &mut self,
-        module: usize,
-        events: Vec<(u64, (Arc<Event>, BTreeSet<usize>))>,
-    ) {
+    fn ask_module_about(&mut self, module: usize, events: Vec<(u64, Asked)>) {
         let plan = self.plan;
         for events in events.chunks(CANDIDATES_MAX) {
             if self.verdicts.failed.contains_key(&module) {
@@ -155,15 +155,16 @@ impl Session<'_> {
             let locals = |predicates: &BTreeSet<usize>| {
                 predicates.iter().map(|at| plan.predicates[*at].local).collect()
             };
-            let candidates = events
-                .iter()
-                .map(|(_, (event, asked))| Candidate { event, predicates: locals(asked) });
+            let candidates = events.iter().map(|(_, asked)| Candidate {
+                event: &asked.event,
+                predicates: locals(&asked.predicates),
+            });
             let candidates: Vec<Candidate<'_>> = candidates.collect();
             self.report.selections += 1;
             match self.decide.select(Selection { module, candidates: &candidates }) {
                 Ok(answers) => {
-                    let asked = events.iter().flat_map(|(number, (_, predicates))| {
-                        predicates.iter().map(|predicate| (*predicate, *number))
+                    let asked = events.iter().flat_map(|(number, asked)| {
+                        asked.predicates.iter().map(|predicate| (*predicate, *number))
                     });
                     self.verdicts.told.extend(asked.zip(answers));
                 }

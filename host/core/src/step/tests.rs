@@ -75,6 +75,7 @@ fn module(conditions: &[Condition]) -> Module {
     });
     Module {
         name: "m".into(),
+        code: "".into(),
         predicates: vec!["p0".into(), "p1".into()],
         conditions: conditions.to_vec(),
         values: vec![],
