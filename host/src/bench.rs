@@ -11,6 +11,8 @@ mod report;
 mod rig;
 mod rule;
 mod sizes;
+mod steady;
+mod swap;
 
 pub use beside::measure_beside;
 pub use modules::measure_modules;
@@ -47,6 +49,8 @@ pub enum Measurement {
     Sizes,
     /// Durable messages a second, and what each stage costs.
     Durable,
+    /// What changing rules does to the latency of messages.
+    Swap,
 }
 
 /// Runs one measurement.
@@ -60,5 +64,6 @@ pub fn measure(measurement: Measurement, scale: &Scale) -> anyhow::Result<Report
         Measurement::Growth => growth::measure(scale),
         Measurement::Sizes => sizes::measure(scale),
         Measurement::Durable => durable::measure(scale),
+        Measurement::Swap => swap::measure(scale),
     }
 }

@@ -1,10 +1,12 @@
 //! Carries out what is done with the rules of workspaces: loads versions, lays out deployments, keeps
 //! what was done, and hands all of it to the worker in one commit.
 
+mod error;
 mod folders;
 mod overseer;
 mod versions;
 
+pub use error::ActError;
 pub use folders::Folders;
 pub use overseer::oversee;
 pub(crate) use overseer::waits_for;
@@ -14,13 +16,12 @@ use crate::decode::format_time;
 use crate::lifecycle::{
     Action, Arm, Deployment, Refused, RulesState, Share, Subject, Version, VersionId, names,
 };
-use crate::ruleset::{RuleFiles, Ruleset, RulesetError, RulesetLoader};
-use crate::store::{Store, StoreError};
+use crate::ruleset::{RuleFiles, Ruleset, RulesetLoader};
+use crate::store::Store;
 use crate::worker::{Unavailable, Worker};
 use muster_core::{AudienceKey, Engine, Settings, Standing};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use versions::{Loaded, Versions, decode, encode};
 
@@ -68,47 +69,6 @@ pub struct Asker {
     pub reason: Option<String>,
     /// The revision that she has seen; nothing where it does not matter.
     pub revision: Option<u64>,
-}
-
-/// Why something could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum ActError {
-    /// It makes no sense now.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// There is no such version.
-    #[error("no version `{0}`: see the history for those that there are")]
-    UnknownVersion(String),
-    /// There are several.
-    #[error("`{0}` begins the names of several versions: write more of it")]
-    AmbiguousVersion(String),
-    /// There is no such audience.
-    #[error("no audience `{0}` in the active version")]
-    UnknownAudience(String),
-    /// There is no such workspace.
-    #[error("workspace `{0}` has no rules yet: deploy some")]
-    UnknownWorkspace(String),
-    /// The workspace's name is none.
-    #[error("`{0}` is not a workspace's name: write 1 to 256 bytes without NUL")]
-    BadWorkspace(String),
-    /// The rules are refused.
-    #[error(transparent)]
-    Rules(#[from] RulesetError),
-    /// A folder that held rules holds none.
-    #[error(
-        "no rules are left in `{}`: put them back, or take audiences away with `muster remove`",
-        path.display()
-    )]
-    Emptied {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The worker did not take it.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
 }
 
 impl Manager {

@@ -1,22 +1,22 @@
 //! What a module does to everybody else: the same traffic of a workspace, without it and beside it.
 
 use super::report::Durations;
+use super::steady::{self, Durable, steadily};
 use super::{Report, Scale, catalogue, rig};
-use crate::clock::{WallClock, wall_time};
+use crate::clock::WallClock;
 use crate::config::Config;
 use crate::guest::LoadedModule;
 use crate::lifecycle::Deployment;
 use crate::metrics::Metrics;
 use crate::ruleset::Ruleset;
-use crate::store::{EmbeddedStore, Store, StoreOptions, UserKey};
-use crate::worker::{Unavailable, Worker};
+use crate::store::{EmbeddedStore, Store, StoreOptions};
+use crate::worker::Worker;
 use anyhow::Context;
 use fastrand::Rng;
 use muster_core::{Engine, Standing};
 use std::collections::HashMap;
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// How long each of the two runs takes, and how long the one before them that warms up: a module
 /// that fails does so for the first time there.
@@ -28,9 +28,6 @@ const EVERY: Duration = Duration::from_millis(5);
 const ONE_BESIDE: u64 = 10;
 /// Users of each workspace.
 const USERS: u64 = 2_000;
-
-/// How long messages took until they were durable.
-type Waiting = (Instant, oneshot::Receiver<Result<(), Unavailable>>);
 
 /// Measures the p99 of durable messages of a workspace with the catalogue's audiences, without and
 /// with messages of another workspace whose rules are that module.
@@ -80,51 +77,21 @@ pub fn measure_beside(module: LoadedModule, scale: &Scale) -> anyhow::Result<Rep
     Ok(report)
 }
 
-/// Sends at a steady rate, whatever is answered, and gives how long the good workspace waited.
+/// Sends for a while, and gives how long the good workspace waited.
 fn run(worker: &Worker, rng: &mut Rng, time: Duration, beside: bool) -> anyhow::Result<Durations> {
-    let (sent, waiting) = mpsc::channel::<Waiting>();
-    std::thread::scope(|scope| {
-        // Answers come in the order of the deliveries.
-        let answered = scope.spawn(move || {
-            let mut durations = Durations::default();
-            for (begun, durable) in waiting {
-                durable.blocking_recv()??;
-                durations.add(begun.elapsed());
-            }
-            Ok(durations)
-        });
-        let begun = Instant::now();
-        let mut number = 0;
-        let mut due = begun;
-        while due < begun + time {
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            // What is late was due all the same.
-            let durable = deliver(worker, rng, "bench")?;
-            if sent.send((due, durable)).is_err() {
-                break;
-            }
-            number += 1;
-            if beside && u64::is_multiple_of(number, ONE_BESIDE) {
-                deliver(worker, rng, "beside")?;
-            }
-            due += EVERY;
+    let mut number = 0;
+    steadily(time, EVERY, || {
+        let durable = deliver(worker, rng, "bench")?;
+        number += 1;
+        if beside && u64::is_multiple_of(number, ONE_BESIDE) {
+            deliver(worker, rng, "beside")?;
         }
-        drop(sent);
-        match answered.join() {
-            Ok(durations) => durations,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        Ok(durable)
     })
 }
 
-fn deliver(
-    worker: &Worker,
-    rng: &mut Rng,
-    workspace: &str,
-) -> anyhow::Result<oneshot::Receiver<Result<(), Unavailable>>> {
+/// A message of any of the users.
+fn deliver(worker: &Worker, rng: &mut Rng, workspace: &str) -> anyhow::Result<Durable> {
     let user = format!("user-{}", rng.u64(..USERS));
-    let key = UserKey { workspace: workspace.into(), user: user.into() };
-    let message = rig::message(rng, None, wall_time());
-    let permit = worker.reserve(1)?;
-    Ok(worker.deliver(vec![(key, message)], Vec::new(), permit))
+    steady::deliver(worker, rng, workspace, &user)
 }

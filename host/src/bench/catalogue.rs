@@ -66,6 +66,21 @@ pub(super) fn definitions(seed: u64, audiences: usize) -> String {
     out
 }
 
+/// The same definitions, but one more condition in one audience of so many.
+pub(super) fn changed(yaml: &str, one_of: usize) -> String {
+    let mut rng = Rng::with_seed(11);
+    let mut out = String::with_capacity(yaml.len());
+    let (begin, audiences) = yaml.split_once("  - id: ").unwrap_or((yaml, ""));
+    out.push_str(begin);
+    for (at, audience) in audiences.split("  - id: ").enumerate() {
+        put(&mut out, format_args!("  - id: {audience}"));
+        if at % one_of == one_of / 2 {
+            put(&mut out, format_args!("        - {}\n", event(&mut rng)));
+        }
+    }
+    out
+}
+
 /// What happens in a shop of that catalogue.
 pub(super) struct Happening {
     pub(super) name: String,

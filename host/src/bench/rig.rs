@@ -28,11 +28,19 @@ pub(super) struct Rig {
 }
 
 pub(super) fn load(yaml: &str, settings: Settings) -> anyhow::Result<Ruleset> {
-    let source = Source { name: "catalogue.yaml".into(), text: yaml.to_string() };
-    let files = RuleFiles { definitions: vec![source], ..RuleFiles::default() };
+    Ok(loader(settings)?.load(&files(yaml), Vec::new())?)
+}
+
+pub(super) fn loader(settings: Settings) -> anyhow::Result<RulesetLoader> {
     let compiler = Compiler::this_executable()?;
     let guests = GuestEngine::new(GuestSettings { compiler, ..GuestSettings::default() })?;
-    Ok(RulesetLoader::new(guests, settings).load(&files, Vec::new())?)
+    Ok(RulesetLoader::new(guests, settings))
+}
+
+/// Definitions as if they lay in a file.
+pub(super) fn files(yaml: &str) -> RuleFiles {
+    let source = Source { name: "catalogue.yaml".into(), text: yaml.to_string() };
+    RuleFiles { definitions: vec![source], ..RuleFiles::default() }
 }
 
 pub(super) fn settings(engine: Engine) -> Settings {
