@@ -169,8 +169,8 @@ fn folder(messages: u64, files: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("shop")).unwrap();
     fs::write(folder.path().join("shop/rules.wasm"), component()).unwrap();
-    let settings = "[http]\nlisten = \"127.0.0.1:0\"\n[workspaces]\nshop = \"shop\"\n\
-                    [store]\ntransitions_retention = \"1000d\"\n[time]\nclock = \"events\"\n";
+    let settings = "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n\
+                    [workspaces]\nshop = \"shop\"\n[time]\nclock = \"events\"\n";
     fs::write(folder.path().join("muster.toml"), settings).unwrap();
     for file in 0..files {
         let part = messages / files * file..messages / files * (file + 1);

@@ -211,8 +211,13 @@ fn transitions_are_read_from_a_cursor_until_they_expire() {
         assert_eq!(read(0, 10), lines);
         assert_eq!(read(1, 1), lines[1..2]);
         assert_eq!(read(3, 10), []);
-        assert_eq!(read(99, 10), []);
-        assert_eq!(read(u64::MAX, 10), []);
+        for after in [4, u64::MAX] {
+            let ahead = store.transitions("w", after, 10).unwrap_err();
+            assert!(matches!(ahead, StoreError::CursorAhead { newest: 3, .. }), "{ahead}");
+        }
+        let ahead = store.transitions("nobody", 1, 10).unwrap_err();
+        assert!(matches!(ahead, StoreError::CursorAhead { newest: 0, .. }), "{ahead}");
+        assert_eq!(store.transitions("nobody", 0, 10).unwrap(), []);
         assert_eq!((store.cursor("w").unwrap(), store.cursor("nobody").unwrap()), (3, 0));
         assert_eq!(store.expire_transitions(at(20)).unwrap(), 3);
         assert_eq!(store.expire_transitions(at(20)).unwrap(), 0);
