@@ -10,6 +10,7 @@ use muster_core::{Engine, Settings};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -124,8 +125,18 @@ pub struct EngineSettings {
     pub id_horizon: Duration,
     /// How many ids of a user are remembered.
     pub ids: usize,
+    /// Threads on which users are evaluated; 0 for as many as there are processors.
+    pub threads: usize,
     /// Users evaluated anew in each turn after a change of rules.
     pub reevaluations_per_turn: usize,
+}
+
+impl EngineSettings {
+    /// How many parts users are divided into, each evaluated on a thread of its own.
+    pub fn lanes(&self) -> NonZeroUsize {
+        let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        NonZeroUsize::new(self.threads).unwrap_or_else(processors)
+    }
 }
 
 /// Which engine answers.

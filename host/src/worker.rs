@@ -5,6 +5,8 @@
 //! is being made durable, and whoever sent a message hears of it when it cannot be lost any more.
 
 mod committer;
+mod lane;
+mod lanes;
 mod rules;
 mod sweep;
 mod trial;
@@ -24,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use trial::Kept;
 
 /// Messages that wait together for one answer.
 pub(crate) struct Delivery {
@@ -73,7 +76,7 @@ pub(crate) struct Shared {
     /// What is seen of each workspace's rules.
     pub(crate) observed: Mutex<HashMap<Arc<str>, Observed>>,
     /// How many differences from shadows were kept of each workspace.
-    pub(crate) differences_kept: Mutex<HashMap<Arc<str>, u64>>,
+    pub(crate) differences_kept: Mutex<HashMap<Arc<str>, Kept>>,
 }
 
 impl Shared {
@@ -116,6 +119,7 @@ impl Worker {
             differences_kept: Mutex::default(),
         });
         let settings = turn::TurnSettings {
+            lanes: config.engine.lanes(),
             batch_wait: config.ingest.batch_wait,
             batch_messages_max: config.ingest.batch_messages_max,
             reevaluations_max: config.engine.reevaluations_per_turn,
@@ -123,13 +127,13 @@ impl Worker {
             transitions_retention_ms: milliseconds(config.store.transitions_retention),
         };
         let committer = Committer::start(shared.clone())?;
-        let turns = turn::Turns::new(settings, shared.clone(), clock, deployments, committer);
+        let turns = turn::Turns::new(settings, shared.clone(), clock, deployments, committer)?;
         let running = shared.clone();
         let thread =
             std::thread::Builder::new().name("muster-worker".to_string()).spawn(move || {
                 running.ready.store(true, Ordering::Release);
+                let _ending = Ending(running);
                 turns.run(&taken);
-                running.ready.store(false, Ordering::Release);
             })?;
         let queue_messages_max = config.ingest.queue_messages_max;
         Ok(Worker {
@@ -238,6 +242,18 @@ impl Worker {
         let thread = lock(&self.thread).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             self.shared.fail("the worker ended unexpectedly");
+        }
+    }
+}
+
+/// Says when the worker's thread ends, however it does.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ready.store(false, Ordering::Release);
+        if std::thread::panicking() {
+            self.0.fail("the worker ended unexpectedly");
         }
     }
 }

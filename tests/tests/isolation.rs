@@ -18,7 +18,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 const SETTINGS: &str = "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[workspaces]\nshop = \"shop\"\n\
-                        other = \"other\"\n[time]\nclock = \"events\"\n";
+                        other = \"other\"\n[time]\nclock = \"events\"\n\
+                        [engine]\nthreads = 1\n";
 const RULES: &str = "audiences:\n  - { id: buyers, where: { event: purchase } }\n";
 
 /// A folder with settings, and definitions for two workspaces.

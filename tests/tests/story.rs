@@ -84,7 +84,7 @@ fn a_version_is_tried_taken_back_and_promoted_under_traffic() {
 
 #[test]
 fn an_engine_is_rolled_out_without_a_difference() {
-    let stage = Stage::new("[engine]\nname = \"scan\"\n");
+    let stage = Stage::new("name = \"scan\"\n");
     stage.deploy("first.yaml", &["--promote"]);
     let traffic = Traffic::start(stage.service.address);
     stage.until("traffic", |_| stage.metric("muster_messages_total") > 2_000.0);

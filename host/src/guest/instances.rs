@@ -53,10 +53,9 @@ impl GuestInstances {
         &self.modules
     }
 
-    /// The modules that failed so far, with their calls.
-    pub fn failing(&self) -> impl Iterator<Item = (&LoadedModule, &Tally)> {
-        let all = self.modules.iter().zip(&self.tallies);
-        all.filter(|(_, tally)| tally.failed > 0)
+    /// The modules with their calls so far.
+    pub fn tallies(&self) -> impl Iterator<Item = (&LoadedModule, &Tally)> {
+        self.modules.iter().zip(&self.tallies)
     }
 
     /// Decides the audiences asked for, as [`Decide::decide`] does, with the cause when it fails.

@@ -12,26 +12,16 @@ pub(super) struct WorkspaceRules {
     instances: Vec<GuestInstances>,
     /// Whether users may have shadows, that they are evaluated by or that have to end.
     pub(super) has_shadows: bool,
-    /// How far users have gone over; nothing when all have.
-    pub(super) sweep: Option<SweepPlace>,
     /// Whether modules failed.
     pub(super) has_failed: bool,
 }
 
-/// Where looking for users who have yet to go over goes on.
-#[derive(Debug, Default)]
-pub(super) struct SweepPlace {
-    pub(super) after: Option<Arc<str>>,
-    pub(super) users: u64,
-}
-
 impl WorkspaceRules {
-    pub(super) fn new(deployment: Deployment) -> WorkspaceRules {
+    pub(super) fn new(deployment: Arc<Deployment>) -> WorkspaceRules {
         WorkspaceRules {
             instances: deployment.arms.iter().map(|arm| arm.ruleset.instances()).collect(),
-            deployment: Arc::new(deployment),
+            deployment,
             has_shadows: true,
-            sweep: Some(SweepPlace::default()),
             has_failed: false,
         }
     }
@@ -61,19 +51,19 @@ impl WorkspaceRules {
         (evaluator(deployment, arm, counts), Some(beside))
     }
 
-    /// Calls of the modules that failed, by whether they are the candidate's, and name.
-    pub(super) fn failures(&self) -> BTreeMap<(bool, Arc<str>), Failures> {
-        let mut failures: BTreeMap<(bool, Arc<str>), Failures> = BTreeMap::new();
+    /// Adds the calls of the modules, by whether they are the candidate's, and name.
+    pub(super) fn add_calls(&self, failures: &mut BTreeMap<(bool, Arc<str>), Failures>) {
         for (arm, instances) in self.deployment.arms.iter().zip(&self.instances) {
-            for (module, tally) in instances.failing() {
+            for (module, tally) in instances.tallies() {
                 let name = module.module().name.clone();
                 let of_module = failures.entry((arm.is_candidate, name)).or_default();
                 of_module.calls += tally.calls;
                 of_module.failed += tally.failed;
-                of_module.reason = tally.reason.as_str().into();
+                if tally.failed > 0 {
+                    of_module.reason = tally.reason.as_str().into();
+                }
             }
         }
-        failures
     }
 }
 

@@ -18,6 +18,12 @@ const DIFFERENCES_MAX: u64 = 10_000;
 /// hold up live messages. All are counted, and those that nothing explains are all recorded.
 const RECORDED_MAX: usize = 4;
 
+/// How many differences of a workspace were kept, and whether the store knows.
+pub(crate) struct Kept {
+    count: u64,
+    is_stored: bool,
+}
+
 /// Two arms, and how a user's records compare by them.
 pub(super) struct Trial<'a> {
     pub(super) key: &'a UserKey,
@@ -161,6 +167,18 @@ fn to_ground(ground: muster_core::Ground) -> Ground {
     Ground { of, value: value.as_ref().map(Value::to_string), conditions }
 }
 
+/// How many differences of workspaces were kept, to be put with them: once a turn, since lanes keep
+/// theirs beside each other.
+pub(super) fn uncounted(shared: &Shared) -> Vec<(Arc<str>, Option<Vec<u8>>)> {
+    let mut kept = lock(&shared.differences_kept);
+    let new = kept.iter_mut().filter(|(_, kept)| !kept.is_stored);
+    new.map(|(workspace, kept)| {
+        kept.is_stored = true;
+        (names::differences_count(workspace), Some(kept.count.to_le_bytes().to_vec()))
+    })
+    .collect()
+}
+
 /// Keeps a difference among the newest of its workspace.
 fn keep(
     shared: &Shared,
@@ -168,22 +186,20 @@ fn keep(
     workspace: &Arc<str>,
     difference: &Difference,
 ) -> Result<(), StepError> {
-    let mut counts = lock(&shared.differences_kept);
-    let count = match counts.get(workspace) {
-        Some(count) => *count,
+    let mut kept = lock(&shared.differences_kept);
+    let count = match kept.get(workspace) {
+        Some(kept) => kept.count,
         None => {
             let stored = shared.store.document(&names::differences_count(workspace))?;
             let stored = stored.and_then(|bytes| bytes.try_into().ok());
             stored.map_or(0, u64::from_le_bytes)
         }
     } + 1;
-    counts.insert(workspace.clone(), count);
+    kept.insert(workspace.clone(), Kept { count, is_stored: false });
+    drop(kept);
     // Texts and numbers always serialise.
     let document = serde_json::to_vec(difference).unwrap_or_default();
-    group.put([
-        (names::difference(workspace, count), Some(document)),
-        (names::differences_count(workspace), Some(count.to_le_bytes().to_vec())),
-    ]);
+    group.put([(names::difference(workspace, count), Some(document))]);
     if let Some(oldest) = count.checked_sub(DIFFERENCES_MAX) {
         group.put([(names::difference(workspace, oldest), None)]);
     }

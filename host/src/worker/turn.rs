@@ -1,15 +1,18 @@
 //! Turns: timers that are due, a batch of messages by user, users to evaluate anew.
 
 use super::committer::{Committer, Job, answer};
+use super::lane::Task;
+use super::lanes::Lanes;
 use super::rules::WorkspaceRules;
-use super::trial::{self, Trial};
+use super::sweep::SweepPlace;
+use super::trial;
 use super::{Delivery, Order, Shared, Unavailable, lock};
 use crate::clock::{Clock, wall_time};
-use crate::group::{Group, StepError, Stepped};
-use crate::lifecycle::{Deployment, Observed, Subject};
+use crate::group::StepError;
+use crate::lifecycle::{Deployment, Failures, Observed, Subject};
 use crate::store::{HistoryCursor, UserKey};
-use muster_core::{Message, Reach, Time};
-use std::collections::{HashMap, HashSet, VecDeque};
+use muster_core::{Reach, Time};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -19,19 +22,31 @@ use std::time::{Duration, Instant};
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Timers fired in one turn: beside a full batch they must not hold up live messages.
 const TIMERS_MAX: usize = 512;
-/// Users kept as they were left. More than four of the largest turns, so that those of the turn
-/// being committed are among them.
-const RECENT_USERS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// Users kept as they were left, by all lanes together. By each at least as many as so many of the
+/// largest turns have, so that those of the turn being committed are among them.
+const RECENT_USERS: usize = 100_000;
+const RECENT_TURNS: usize = 4;
 /// Turns between two rounds of deleting what is past its retention, and rows looked at in each.
 const EXPIRE_EVERY: u64 = 64;
 const EXPIRE_ROWS: usize = 1_024;
+/// Turns between two looks at which modules failed.
+const PUBLISH_EVERY: u64 = 8;
+
 /// The bounds of turns.
 pub(super) struct TurnSettings {
+    pub(super) lanes: NonZeroUsize,
     pub(super) batch_wait: Duration,
     pub(super) batch_messages_max: usize,
     pub(super) reevaluations_max: usize,
     pub(super) history_retention_ms: i64,
     pub(super) transitions_retention_ms: i64,
+}
+
+impl TurnSettings {
+    /// Users of one turn, at the most.
+    fn users_max(&self) -> usize {
+        self.batch_messages_max + TIMERS_MAX + self.reevaluations_max
+    }
 }
 
 /// The worker's thread.
@@ -40,13 +55,14 @@ pub(super) struct Turns {
     pub(super) shared: Arc<Shared>,
     clock: Box<dyn Clock>,
     pub(super) stood: Time,
-    pub(super) rules: HashMap<Arc<str>, WorkspaceRules>,
-    pub(super) group: Group,
+    /// Rules in force; what decides by them is in the lanes.
+    pub(super) rules: HashMap<Arc<str>, Arc<Deployment>>,
+    pub(super) lanes: Lanes,
     committer: Committer,
     /// Timers that were fired in the last turn, and are still in the store while it is committed.
     fired: HashSet<(Time, UserKey)>,
-    /// Workspaces whose users have yet to go over to other rules.
-    pub(super) sweeping: VecDeque<Arc<str>>,
+    /// Workspaces whose users have yet to go over to other rules, and how far that has come.
+    pub(super) sweeping: VecDeque<(Arc<str>, SweepPlace)>,
     expiring: Option<HistoryCursor>,
     turns: u64,
 }
@@ -68,7 +84,10 @@ impl Turns {
         clock: Box<dyn Clock>,
         deployments: HashMap<Arc<str>, Deployment>,
         committer: Committer,
-    ) -> Turns {
+    ) -> std::io::Result<Turns> {
+        let recent = (RECENT_USERS / settings.lanes).max(RECENT_TURNS * settings.users_max());
+        let recent = NonZeroUsize::new(recent).unwrap_or(NonZeroUsize::MIN);
+        let lanes = Lanes::start(&shared, settings.lanes, recent)?;
         let stood = shared.store.clock();
         let mut turns = Turns {
             settings,
@@ -76,7 +95,7 @@ impl Turns {
             clock,
             stood,
             rules: HashMap::new(),
-            group: Group::new(RECENT_USERS),
+            lanes,
             committer,
             fired: HashSet::new(),
             sweeping: VecDeque::new(),
@@ -86,7 +105,7 @@ impl Turns {
         for (workspace, deployment) in deployments {
             turns.set_rules(workspace, deployment);
         }
-        turns
+        Ok(turns)
     }
 
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
@@ -95,7 +114,7 @@ impl Turns {
             for (workspace, deployment) in std::mem::take(&mut intake.rules) {
                 self.set_rules(workspace, deployment);
             }
-            self.group.put(std::mem::take(&mut intake.documents));
+            self.lanes.first().group.put(std::mem::take(&mut intake.documents));
             let ended = intake.ended;
             match self.shared.failure() {
                 Some(reason) => {
@@ -111,7 +130,7 @@ impl Turns {
 
     fn set_rules(&mut self, workspace: Arc<str>, deployment: Deployment) {
         for arm in &deployment.arms {
-            self.group.remember(&arm.ruleset.plan);
+            self.lanes.first().group.remember(&arm.ruleset.plan);
         }
         for of in [Subject::Rules, Subject::Engine] {
             let gauge = &self.shared.metrics.rules_share;
@@ -121,14 +140,19 @@ impl Turns {
         let revision = deployment.state.revision;
         let observed = Observed { revision, ..Observed::default() };
         lock(&self.shared.observed).insert(workspace.clone(), observed);
-        let before = self.rules.insert(workspace.clone(), WorkspaceRules::new(deployment));
-        if let Some(before) = before {
+        let deployment = Arc::new(deployment);
+        let mut before = Vec::new();
+        for lane in self.lanes.iter_mut() {
+            let rules = WorkspaceRules::new(deployment.clone());
+            before.extend(lane.rules.insert(workspace.clone(), rules));
+        }
+        if !before.is_empty() {
             // Thousands of instances take their time to end, which live messages do not wait for.
             self.committer.dispose(before);
         }
-        if !self.sweeping.contains(&workspace) {
-            self.sweeping.push_back(workspace);
-        }
+        self.rules.insert(workspace.clone(), deployment);
+        self.sweeping.retain(|(sweeping, _)| *sweeping != workspace);
+        self.sweeping.push_back((workspace, SweepPlace::default()));
     }
 
     /// Waits for messages, and then for more of them, until the batch is full or has waited enough.
@@ -164,12 +188,13 @@ impl Turns {
 
     fn turn(&mut self, mut intake: Intake) {
         let started = Instant::now();
+        self.turns += 1;
         let all = || intake.deliveries.iter().flat_map(|delivery| &delivery.messages);
         let told = all().filter_map(|(_, message)| message.latest()).max();
         self.stood = self.clock.advance(self.stood, told);
         let result = self
-            .fire_timers()
-            .and_then(|()| self.step_messages(&mut intake))
+            .due_timers()
+            .and_then(|timers| self.step(timers, &mut intake))
             .and_then(|()| self.sweep())
             .and_then(|()| self.expire());
         if let Err(error) = result {
@@ -178,133 +203,76 @@ impl Turns {
             return answer(intake.deliveries, &Err(Unavailable::StoreFailed(reason)));
         }
         for delivery in &mut intake.deliveries {
-            self.group.refuse(std::mem::take(&mut delivery.dead_letters));
+            self.lanes.first().group.refuse(std::mem::take(&mut delivery.dead_letters));
         }
+        let documents = trial::uncounted(&self.shared);
+        self.lanes.first().group.put(documents);
         self.publish_failures();
-        if !self.group.is_empty() || !intake.deliveries.is_empty() {
+        if !self.lanes.is_empty() || !intake.deliveries.is_empty() {
             let metrics = &self.shared.metrics;
             metrics.batch_messages.observe(intake.messages as f64);
             let seconds = started.elapsed().as_secs_f64();
             metrics.stages.step.observe(seconds);
-            let commit = self.group.take(self.stood, wall_time());
+            let commit = self.lanes.take(self.stood, wall_time());
             self.committer.submit(Job { commit, deliveries: intake.deliveries });
         }
     }
 
+    /// Says which modules failed, now and then. Calls are those of all lanes: what fails for one user is
+    /// a small part of them.
     fn publish_failures(&self) {
-        for (workspace, rules) in self.rules.iter().filter(|(_, rules)| rules.has_failed) {
+        if !self.turns.is_multiple_of(PUBLISH_EVERY) {
+            return;
+        }
+        for workspace in self.rules.keys() {
+            let lanes = || self.lanes.iter().filter_map(|lane| lane.rules.get(workspace));
+            if !lanes().any(|rules| rules.has_failed) {
+                continue;
+            }
+            let mut failures = BTreeMap::new();
+            lanes().for_each(|rules| rules.add_calls(&mut failures));
+            failures.retain(|_, calls: &mut Failures| calls.failed > 0);
             let mut observed = lock(&self.shared.observed);
-            observed.entry(workspace.clone()).or_default().failures = rules.failures();
+            observed.entry(workspace.clone()).or_default().failures = failures;
         }
     }
 
-    fn fire_timers(&mut self) -> Result<(), StepError> {
+    /// The timers that are due.
+    fn due_timers(&mut self) -> Result<Vec<Task>, StepError> {
         let due = self.shared.store.due(self.stood, TIMERS_MAX + self.fired.len())?;
         let fired = std::mem::take(&mut self.fired);
-        for (at, key) in due {
-            if !fired.contains(&(at, key.clone())) && self.rules.contains_key(&key.workspace) {
-                self.step(&key, &[], at)?;
+        let mut tasks = Vec::new();
+        for (now, key) in due {
+            if !fired.contains(&(now, key.clone())) && self.rules.contains_key(&key.workspace) {
+                tasks.push(Task { key: key.clone(), messages: Vec::new(), now });
                 self.shared.metrics.timers.inc();
             }
-            self.fired.insert((at, key));
+            self.fired.insert((now, key));
         }
-        Ok(())
+        Ok(tasks)
     }
 
-    fn step_messages(&mut self, intake: &mut Intake) -> Result<(), StepError> {
-        let mut by_user: HashMap<UserKey, Vec<Message>> = HashMap::new();
-        let mut order: Vec<UserKey> = Vec::new();
+    /// Takes the steps of timers, and then those of messages, a user's together.
+    fn step(&mut self, mut tasks: Vec<Task>, intake: &mut Intake) -> Result<(), StepError> {
+        let metrics = &self.shared.metrics;
+        let mut place_of: HashMap<UserKey, usize> = HashMap::new();
         for delivery in &mut intake.deliveries {
             for (key, message) in std::mem::take(&mut delivery.messages) {
-                let metrics = &self.shared.metrics;
                 metrics.messages.with_label_values(&[&key.workspace]).inc();
                 let events = message.events.len() as u64;
                 metrics.events.with_label_values(&[&key.workspace]).inc_by(events);
-                by_user
-                    .entry(key.clone())
-                    .or_insert_with(|| {
-                        order.push(key);
-                        Vec::new()
-                    })
-                    .push(message);
+                let place = *place_of.entry(key.clone()).or_insert_with(|| {
+                    tasks.push(Task { key, messages: Vec::new(), now: self.stood });
+                    tasks.len() - 1
+                });
+                tasks[place].messages.push(message);
             }
         }
-        for key in order {
-            let messages = by_user.remove(&key).unwrap_or_default();
-            self.step(&key, &messages, self.stood)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn step(
-        &mut self,
-        key: &UserKey,
-        messages: &[Message],
-        now: Time,
-    ) -> Result<(), StepError> {
-        let Some(rules) = self.rules.get_mut(&key.workspace) else { return Ok(()) };
-        let started = Instant::now();
-        let store = &*self.shared.store;
-        let deployment = rules.deployment.clone();
-        let arm = deployment.arm_of(&key.workspace, &key.user);
-        let stepped = if rules.has_shadows {
-            let shadow = deployment.shadow_of(&key.workspace, &key.user);
-            let (counts, beside) = rules.both(arm, shadow);
-            let (stepped, compared) =
-                self.group.step_tried(store, counts, beside, key, messages, now)?;
-            if let Some((compared, shadow)) = compared.as_ref().zip(shadow) {
-                let (arms, report) = ([arm, shadow], &stepped.report);
-                let trial = Trial { key, arms, compared, report, now };
-                trial::record(&self.shared, &mut self.group, rules, &trial)?;
-                rules.has_failed |= !compared.report.failures.is_empty();
-            }
-            stepped
-        } else {
-            self.group.step(store, rules.evaluator(arm), key, messages, now)?
-        };
-        rules.has_failed |= !stepped.report.failures.is_empty();
-        trial::note(&self.shared, &deployment, key, &stepped.transitions);
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let metrics = &self.shared.metrics;
-        metrics.cpu_microseconds.with_label_values(&[&key.workspace]).inc_by(micros);
-        self.count(key, deployment.arms[arm].version_name(), &stepped);
-        Ok(())
-    }
-
-    fn count(&self, key: &UserKey, version: &str, stepped: &Stepped) {
-        let (metrics, report) = (&self.shared.metrics, &stepped.report);
-        metrics.duplicates.inc_by(report.duplicates);
-        metrics.late.inc_by(report.late);
-        metrics.evaluations.with_label_values(&[&key.workspace]).inc_by(report.evaluations);
-        metrics.evaluations_with_history.inc_by(report.evaluations_with_history);
-        metrics.decisions.inc_by(report.decisions);
-        metrics.ruled_out.inc_by(report.ruled_out);
-        metrics.history_rows.inc_by(report.rows);
-        metrics.likely_conditions.inc_by(report.likely);
-        if report.likely > 0 {
-            metrics.likely_error.observe(report.likely_error_max);
-        }
-        for transition in &stepped.transitions {
-            let labels = [
-                &*key.workspace,
-                &transition.audience,
-                transition.change.name(),
-                transition.engine.name(),
-                version,
-                transition.cause.name(),
-            ];
-            metrics.transitions.with_label_values(&labels).inc();
-        }
-        for (audience, reason) in &report.failures {
-            metrics.failures.with_label_values(&[&*key.workspace, audience]).inc();
-            let (workspace, user) = (&*key.workspace, &*key.user);
-            tracing::warn!(workspace, user, %audience, %reason, "audience not decided");
-        }
+        self.lanes.run(tasks)
     }
 
     /// Deletes a bounded part of what is past its retention.
     fn expire(&mut self) -> Result<(), StepError> {
-        self.turns += 1;
         if !self.turns.is_multiple_of(EXPIRE_EVERY) {
             return Ok(());
         }
@@ -322,7 +290,7 @@ impl Turns {
         let keep_from = |workspace: &str, event: &str| match self
             .rules
             .get(workspace)
-            .and_then(|rules| rules.deployment.reach(event))
+            .and_then(|deployment| deployment.reach(event))
         {
             Some(Reach::Forever) => Time::MIN,
             Some(Reach::Span(milliseconds)) => before(milliseconds.max(retained)),

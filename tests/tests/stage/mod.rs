@@ -117,10 +117,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// With users on three threads, whatever the machine has. Settings go on in `[engine]`.
     pub fn new(settings: &str) -> Stage {
         let folder = tempfile::tempdir().unwrap();
-        let all =
-            "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n[time]\nclock = \"events\"\n";
+        let all = "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n\
+                   [time]\nclock = \"events\"\n[engine]\nthreads = 3\n";
         fs::write(folder.path().join("muster.toml"), format!("{all}{settings}")).unwrap();
         for (name, text) in [("first.yaml", FIRST), ("second.yaml", SECOND)] {
             fs::write(folder.path().join(name), text).unwrap();

@@ -1,0 +1,105 @@
+//! A lane: a part of all users, with the instances that decide them. A user is always in the same
+//! lane, and a lane is on one thread at a time, so her messages stay in order.
+
+use super::Shared;
+use super::rules::WorkspaceRules;
+use super::trial::{self, Trial};
+use crate::group::{Group, StepError, Stepped};
+use crate::store::UserKey;
+use muster_core::{Message, Time};
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Users, what is known of them, and what they are decided by.
+pub(super) struct Lane {
+    shared: Arc<Shared>,
+    pub(super) rules: HashMap<Arc<str>, WorkspaceRules>,
+    pub(super) group: Group,
+}
+
+/// A step that a user is to take.
+pub(super) struct Task {
+    pub(super) key: UserKey,
+    pub(super) messages: Vec<Message>,
+    pub(super) now: Time,
+}
+
+impl Lane {
+    /// A lane that remembers that many users.
+    pub(super) fn new(shared: Arc<Shared>, recent: NonZeroUsize) -> Lane {
+        Lane { shared, rules: HashMap::new(), group: Group::new(recent) }
+    }
+
+    /// Takes steps, one after the other.
+    pub(super) fn run(&mut self, tasks: &[Task]) -> Result<(), StepError> {
+        tasks.iter().try_for_each(|task| self.take(task))
+    }
+
+    /// Takes a step.
+    pub(super) fn take(&mut self, task: &Task) -> Result<(), StepError> {
+        self.step(&task.key, &task.messages, task.now)
+    }
+
+    fn step(&mut self, key: &UserKey, messages: &[Message], now: Time) -> Result<(), StepError> {
+        let Some(rules) = self.rules.get_mut(&key.workspace) else { return Ok(()) };
+        let started = Instant::now();
+        let store = &*self.shared.store;
+        let deployment = rules.deployment.clone();
+        let arm = deployment.arm_of(&key.workspace, &key.user);
+        let stepped = if rules.has_shadows {
+            let shadow = deployment.shadow_of(&key.workspace, &key.user);
+            let (counts, beside) = rules.both(arm, shadow);
+            let (stepped, compared) =
+                self.group.step_tried(store, counts, beside, key, messages, now)?;
+            if let Some((compared, shadow)) = compared.as_ref().zip(shadow) {
+                let (arms, report) = ([arm, shadow], &stepped.report);
+                let trial = Trial { key, arms, compared, report, now };
+                trial::record(&self.shared, &mut self.group, rules, &trial)?;
+                rules.has_failed |= !compared.report.failures.is_empty();
+            }
+            stepped
+        } else {
+            self.group.step(store, rules.evaluator(arm), key, messages, now)?
+        };
+        rules.has_failed |= !stepped.report.failures.is_empty();
+        trial::note(&self.shared, &deployment, key, &stepped.transitions);
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let metrics = &self.shared.metrics;
+        metrics.cpu_microseconds.with_label_values(&[&key.workspace]).inc_by(micros);
+        self.count(key, deployment.arms[arm].version_name(), &stepped);
+        Ok(())
+    }
+
+    fn count(&self, key: &UserKey, version: &str, stepped: &Stepped) {
+        let (metrics, report) = (&self.shared.metrics, &stepped.report);
+        metrics.duplicates.inc_by(report.duplicates);
+        metrics.late.inc_by(report.late);
+        metrics.evaluations.with_label_values(&[&key.workspace]).inc_by(report.evaluations);
+        metrics.evaluations_with_history.inc_by(report.evaluations_with_history);
+        metrics.decisions.inc_by(report.decisions);
+        metrics.ruled_out.inc_by(report.ruled_out);
+        metrics.history_rows.inc_by(report.rows);
+        metrics.likely_conditions.inc_by(report.likely);
+        if report.likely > 0 {
+            metrics.likely_error.observe(report.likely_error_max);
+        }
+        for transition in &stepped.transitions {
+            let labels = [
+                &*key.workspace,
+                &transition.audience,
+                transition.change.name(),
+                transition.engine.name(),
+                version,
+                transition.cause.name(),
+            ];
+            metrics.transitions.with_label_values(&labels).inc();
+        }
+        for (audience, reason) in &report.failures {
+            metrics.failures.with_label_values(&[&*key.workspace, audience]).inc();
+            let (workspace, user) = (&*key.workspace, &*key.user);
+            tracing::warn!(workspace, user, %audience, %reason, "audience not decided");
+        }
+    }
+}
