@@ -45,8 +45,9 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
 
     let events = scale.events as f64;
     let mut report = Report::new(format!(
-        "{} durable messages of one event each, {} users, {} audiences, 2 threads and the store's",
-        scale.events, scale.users, scale.audiences
+        "{} durable messages of one event each, {} users, {} audiences, {} threads, the committer's and \
+         the store's",
+        scale.events, scale.users, scale.audiences, config.engine.lanes()
     ));
     report.add_with_goal("events a second", events / seconds, "/s", "at least 30000");
     for (thread, ticks) in &after.0 {
