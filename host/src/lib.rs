@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decode;
+pub mod describe;
 pub mod group;
 pub mod guest;
 pub mod input;

@@ -147,7 +147,7 @@ impl Manager {
         let shown = deployment.clone().map(Arc::new);
         let told = seat.worker.deploy(workspace.into(), deployment, documents);
         told.blocking_recv().map_err(|_| Unavailable::ShuttingDown)??;
-        tracing::info!(workspace, revision, by = change.by, action = ?change.action, "rules changed");
+        tracing::info!(workspace, revision, by = change.by, action = %change.action, "rules changed");
         self.workspaces.insert(workspace.into(), next.clone());
         if let Some(deployment) = shown {
             seat.put(deployment);

@@ -41,5 +41,5 @@ pub use diagnostic::Diagnostic;
 pub use operand::OPERATORS;
 pub use pack::{PackSource, packs};
 pub use schema::{definition_schema, manifest_schema};
-pub use span::{SpanError, parse_span};
+pub use span::{SpanError, format_span, parse_span};
 pub use window::{format_instant, parse_instant};

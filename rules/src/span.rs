@@ -116,11 +116,12 @@ pub fn parse_span(text: &str) -> Result<Span, SpanError> {
         .ok_or_else(|| SpanError::TooLong { text: owned() })
 }
 
-/// The span as [`parse_span`] reads it, in the largest unit that divides it.
-pub(crate) fn format_span(span: Span) -> String {
+/// The span as [`parse_span`] reads it, in the largest unit that divides it; weeks in days, since
+/// nobody thinks of 30 days and of 4 weeks in two units.
+pub fn format_span(span: Span) -> String {
     let length = span.milliseconds();
     let (unit, milliseconds) =
-        UNITS.iter().find(|(_, size)| length % size == 0).copied().unwrap_or(("ms", 1));
+        UNITS[1..].iter().find(|(_, size)| length % size == 0).copied().unwrap_or(("ms", 1));
     format!("{}{unit}", length / milliseconds)
 }
 
@@ -162,7 +163,8 @@ mod tests {
     #[test]
     fn reads_and_writes_spans() {
         check("30d", "30d");
-        check("14d", "2w");
+        check("14d", "14d");
+        check("2w", "14d");
         check("90s", "90s");
         check("120s", "2m");
         check("1500ms", "1500ms");

@@ -38,7 +38,7 @@ pub use plan::{
 };
 pub use profile::{Memberships, Profile};
 pub use step::{
-    Explanation, Ground, Input, Outcome, Report, Request, Step, Verdicts, explain, step,
+    Explanation, Ground, Input, Looked, Outcome, Report, Request, Step, Verdicts, explain, step,
 };
 pub use time::{Span, Time};
 pub use transition::{Cause, Change, Transition, transition_id};

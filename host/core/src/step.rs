@@ -11,7 +11,7 @@ mod explain;
 mod scan;
 mod select;
 
-pub use explain::{Explanation, Ground, explain};
+pub use explain::{Explanation, Ground, Looked, explain};
 pub use select::Verdicts;
 
 use crate::codec::Damaged;

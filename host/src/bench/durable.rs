@@ -47,7 +47,10 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     let mut report = Report::new(format!(
         "{} durable messages of one event each, {} users, {} audiences, {} threads, the committer's and \
          the store's",
-        scale.events, scale.users, scale.audiences, config.engine.lanes()
+        scale.events,
+        scale.users,
+        scale.audiences,
+        config.engine.lanes()
     ));
     report.add_with_goal("events a second", events / seconds, "/s", "at least 30000");
     for (thread, ticks) in &after.0 {

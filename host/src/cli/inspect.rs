@@ -2,10 +2,11 @@
 
 use super::modules::ModuleArgs;
 use super::{Exit, Format};
+use crate::describe;
 use crate::guest::{CallTimes, ModuleLimits, measure_calls};
 use crate::ruleset::RulesetError;
 use anyhow::Context;
-use muster_core::{Condition, Feature, Module, Window};
+use muster_core::Module;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -111,55 +112,16 @@ pub(super) fn manifest(module: &Module) -> anyhow::Result<serde_json::Value> {
 pub(super) fn audiences(module: &Module) -> String {
     let mut text = String::new();
     for audience in &module.audiences {
-        let conditions = audience
-            .conditions
-            .iter()
-            .map(|at| format!("condition: {}", condition(&module.conditions[*at as usize])));
+        let conditions = audience.conditions.iter().map(|at| {
+            format!("condition: {}", describe::condition(&module.conditions[*at as usize]))
+        });
         let values = audience.values.iter();
-        let values =
-            values.map(|at| format!("value:     {}", feature(&module.values[*at as usize])));
+        let values = values
+            .map(|at| format!("value:     {}", describe::feature(&module.values[*at as usize])));
         let mut lines = vec![format!("audience `{}`, version {}", audience.id, audience.version)];
         lines.extend(conditions.chain(values).map(|line| format!("  {line}")));
         text.push_str(&lines.join("\n"));
         text.push('\n');
     }
     text
-}
-
-fn condition(condition: &Condition) -> String {
-    match condition {
-        Condition::Compare { feature: of, comparison } => {
-            format!("{} is {comparison}", feature(of))
-        }
-        Condition::Member(id) => format!("in audience `{id}`"),
-    }
-}
-
-fn feature(feature: &Feature) -> String {
-    match feature {
-        Feature::Attribute(name) => format!("attribute `{name}`"),
-        Feature::Events { selector, aggregate, of, window } => {
-            let of = of.as_ref().map_or(String::new(), |of| format!(" of `{of}`"));
-            // Comparisons that there are none of say nothing.
-            let selector = selector.to_string().replace(",\"context\":{}", "");
-            let selector = selector.replace(",\"with\":{}", "");
-            format!("{}{of} over {selector}{}", aggregate.name(), span(window))
-        }
-    }
-}
-
-fn span(window: &Window) -> String {
-    const DAY_MS: i64 = 86_400_000;
-    let span = |span: muster_core::Span| match span.milliseconds() % DAY_MS {
-        0 => format!("{}d", span.milliseconds() / DAY_MS),
-        _ => format!("{}ms", span.milliseconds()),
-    };
-    let instant = crate::decode::format_time;
-    let bounds = [
-        window.within.map(|within| format!(", within {}", span(within))),
-        window.older_than.map(|older| format!(", older than {}", span(older))),
-        window.from.map(|from| format!(", from {}", instant(from))),
-        window.to.map(|to| format!(", to {}", instant(to))),
-    ];
-    bounds.into_iter().flatten().collect()
 }

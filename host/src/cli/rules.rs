@@ -8,6 +8,7 @@ pub(super) use server::RefusedBy;
 
 use super::{Exit, Format, output};
 use crate::lifecycle::{Share, Step, Subject, Verification};
+use crate::manager::Change;
 use crate::ruleset::RuleFiles;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -232,7 +233,9 @@ pub(super) fn diff(args: &Diff, format: Format) -> anyhow::Result<Exit> {
 
 pub(super) fn history(args: &Page, format: Format) -> anyhow::Result<Exit> {
     let path = format!("/history?{}", page(args));
-    show::answer(&args.server.get(&path)?, format, show::history)
+    let found: Value = args.server.get(&path)?;
+    let changes: Vec<Change> = serde_json::from_value(found.clone())?;
+    show::answer(&found, format, |_| show::history(&changes))
 }
 
 /// Differences, a JSON object a line, however results are written: they are data.

@@ -2,9 +2,11 @@
 
 use super::share::Share;
 use super::version::VersionId;
-use muster_core::Engine;
+use muster_core::{Engine, Span};
+use muster_rules::format_span;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// Which rules a workspace has, and who is decided by which of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -361,7 +363,47 @@ impl RulesState {
     }
 }
 
+impl fmt::Display for Action {
+    /// As it is written on the command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Deploy { version } => write!(f, "deploy {version}"),
+            Action::Folder { version } => write!(f, "folder {version}"),
+            Action::Shadow { of, share } => write!(f, "shadow {share}{}", of.option()),
+            Action::Rollout { of, steps } => {
+                f.write_str("rollout")?;
+                steps.iter().try_for_each(|step| write!(f, " {step}"))?;
+                f.write_str(of.option())
+            }
+            Action::Advance => f.write_str("rollout advance"),
+            Action::Promote => f.write_str("promote"),
+            Action::Rollback => f.write_str("rollback"),
+            Action::Pause { audiences } => write!(f, "pause {}", audiences.join(" ")),
+            Action::Resume { audiences } => write!(f, "resume {}", audiences.join(" ")),
+            Action::Remove { audience, version } => write!(f, "remove {audience}, as {version}"),
+            Action::Replace { version } => write!(f, "replace by {version}"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Span::from_milliseconds(self.hold_ms) {
+            Some(hold) => write!(f, "{}:{}", self.share, format_span(hold)),
+            None => write!(f, "{}", self.share),
+        }
+    }
+}
+
 impl Subject {
+    /// What the command line says of it.
+    fn option(self) -> &'static str {
+        match self {
+            Subject::Rules => "",
+            Subject::Engine => " --engine",
+        }
+    }
+
     /// Its name on the command line and in paths.
     pub fn name(self) -> &'static str {
         match self {

@@ -15,12 +15,12 @@ const ALONE_MAX: usize = 16;
 
 /// Lanes, each on a thread of its own while steps are taken; the first is on the worker's.
 pub(super) struct Lanes {
-    lanes: Vec<Box<Lane>>,
+    lanes: Vec<Lane>,
     threads: Vec<Thread>,
 }
 
-type Handed = (Box<Lane>, Vec<Task>);
-type Returned = (Box<Lane>, Result<(), StepError>);
+type Handed = (Lane, Vec<Task>);
+type Returned = (Lane, Result<(), StepError>);
 
 struct Thread {
     work: Option<SyncSender<Handed>>,
@@ -35,7 +35,7 @@ impl Lanes {
         lanes: NonZeroUsize,
         recent: NonZeroUsize,
     ) -> std::io::Result<Lanes> {
-        let lane = |_| Box::new(Lane::new(shared.clone(), recent));
+        let lane = |_| Lane::new(shared.clone(), recent);
         let threads = (1..lanes.get()).map(Thread::start);
         let threads = threads.collect::<std::io::Result<_>>()?;
         Ok(Lanes { lanes: (0..lanes.get()).map(lane).collect(), threads })
@@ -54,12 +54,12 @@ impl Lanes {
 
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Lane> {
-        self.lanes.iter().map(Box::as_ref)
+        self.lanes.iter()
     }
 
     /// The same, to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
-        self.lanes.iter_mut().map(Box::as_mut)
+        self.lanes.iter_mut()
     }
 
     /// Takes steps, those of a user one after the other.

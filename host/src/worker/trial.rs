@@ -3,6 +3,7 @@
 use super::rules::WorkspaceRules;
 use super::{Shared, lock};
 use crate::decode::format_time;
+use crate::describe;
 use crate::group::{Compared, Group, StepError};
 use crate::lifecycle::{
     Answer, Arm, Class, Deployment, Difference, Ground, Observed, Sample, Subject, names,
@@ -164,7 +165,7 @@ fn describe(
 
 fn to_ground(ground: muster_core::Ground) -> Ground {
     let muster_core::Ground { of, value, conditions } = ground;
-    Ground { of, value: value.as_ref().map(Value::to_string), conditions }
+    Ground { of: describe::looked(&of), value: value.as_ref().map(Value::to_string), conditions }
 }
 
 /// How many differences of workspaces were kept, to be put with them: once a turn, since lanes keep

@@ -4,10 +4,12 @@ use super::evaluate::Findings;
 use super::{Input, Request, Session, Verdicts};
 use crate::codec::Damaged;
 use crate::decide::Decide;
+use crate::feature::Feature;
 use crate::module::AudienceKey;
 use crate::plan::{ConditionKind, Engine, FeaturePlan, Origin, Plan};
 use crate::value::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What an explanation comes to.
 #[derive(Debug)]
@@ -21,12 +23,21 @@ pub enum Explanation {
 /// A feature, or membership in another audience, that an audience looks at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ground {
-    /// What it is: the aggregate, the selector and the window, or the attribute, or the audience.
-    pub of: String,
+    /// What it is.
+    pub of: Looked,
     /// What it is worth, exactly.
     pub value: Option<Value>,
     /// The comparisons made on it, and whether they hold.
     pub conditions: Vec<(String, bool)>,
+}
+
+/// What an audience looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Looked {
+    /// A value.
+    Feature(Feature),
+    /// Membership in the audience of that id.
+    Member(Arc<str>),
 }
 
 /// Says what the user's last decision in an audience rests on. Messages and instant of the input are
@@ -58,7 +69,7 @@ pub fn explain(
                 let other = &plan.audiences[*other];
                 let is_in = session.profile.memberships.since(other.key).is_some();
                 let value = Some(Value::Boolean(is_in));
-                let of = format!("membership in {}", other.id);
+                let of = Looked::Member(other.id.clone());
                 grounds.push(Ground { of, value, conditions: Vec::new() });
             }
         }
@@ -84,28 +95,20 @@ pub fn explain(
             ConditionKind::Member(_) => None,
         });
         let conditions = compared.collect();
-        grounds.push(Ground { of: describe(plan, plan_of), value, conditions });
+        grounds.push(Ground { of: Looked::Feature(plan.feature_of(plan_of)), value, conditions });
     }
     Ok(Explanation::Done(grounds))
 }
 
-fn describe(plan: &Plan, feature: &FeaturePlan) -> String {
-    let (series, aggregate, window) = match &feature.origin {
-        Origin::Attribute(name) => return format!("attribute {name}"),
-        Origin::Series { series, aggregate, window } => (&plan.series[*series], aggregate, window),
-    };
-    let mut text = aggregate.name().to_string();
-    let bounds = [
-        ("within", window.within.map(|span| span.milliseconds())),
-        ("older than", window.older_than.map(|span| span.milliseconds())),
-        ("from", window.from.map(|time| time.milliseconds())),
-        ("to", window.to.map(|time| time.milliseconds())),
-    ];
-    let of = series.of.iter().map(|property| format!(" of {property}"));
-    let bounds =
-        bounds.iter().filter_map(|(name, bound)| Some(format!(" {name} {} ms", (*bound)?)));
-    for part in of.chain([format!(" over {}", series.selector)]).chain(bounds) {
-        text.push_str(&part);
+impl Plan {
+    fn feature_of(&self, feature: &FeaturePlan) -> Feature {
+        match &feature.origin {
+            Origin::Attribute(name) => Feature::Attribute(name.clone()),
+            Origin::Series { series, aggregate, window } => {
+                let series = &self.series[*series];
+                let (selector, of) = (series.selector.clone(), series.of.clone());
+                Feature::Events { selector, aggregate: *aggregate, of, window: *window }
+            }
+        }
     }
-    text
 }

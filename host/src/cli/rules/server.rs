@@ -122,6 +122,9 @@ impl Server {
         }
         let told: Value = serde_json::from_slice(&body).unwrap_or_default();
         let reason = match told["error"].as_str() {
+            Some(_) if answer.status() == 401 && self.token()?.is_none() => {
+                "no token: set MUSTER_TOKEN, or name a file with `--token-file`".to_string()
+            }
             Some(reason) => reason.to_string(),
             None => format!("`{}` answered {}: is it Muster?", self.server, answer.status()),
         };

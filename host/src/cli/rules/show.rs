@@ -2,6 +2,7 @@
 
 use super::super::{Exit, Format};
 use crate::lifecycle::{ANY, Verification};
+use crate::manager::Change;
 use serde_json::Value;
 use std::io::Write;
 
@@ -37,7 +38,7 @@ pub(super) fn deployed(answer: &Value) -> Vec<String> {
 pub(super) fn status(state: &Value) -> Vec<String> {
     let mut lines = vec![
         format!("workspace   {} (revision {})", text(&state["workspace"]), state["revision"]),
-        format!("active      {}, {} audiences", version(&state["active"]), state["audiences"]),
+        format!("active      {}, {}", version(&state["active"]), audiences(&state["audiences"])),
     ];
     if !state["previous"].is_null() {
         lines.push(format!("before      {}", version(&state["previous"])));
@@ -45,10 +46,10 @@ pub(super) fn status(state: &Value) -> Vec<String> {
     let candidate = &state["candidate"];
     if !candidate.is_null() {
         lines.push(format!(
-            "candidate   {}, deciding {}% of the users, {} audiences changed",
+            "candidate   {}, deciding {}% of the users, {} changed",
             version(&candidate["version"]),
             candidate["share"],
-            state["changed"],
+            audiences(&state["changed"]),
         ));
     }
     lines.push(format!("engine      state for {}% of the users", state["state_engine"]));
@@ -88,6 +89,11 @@ pub(super) fn status(state: &Value) -> Vec<String> {
     lines
 }
 
+fn audiences(count: &Value) -> String {
+    let plural = if count.as_u64() == Some(1) { "" } else { "s" };
+    format!("{count} audience{plural}")
+}
+
 fn differences(classes: &Value) -> String {
     let classes = classes.as_object().into_iter().flatten();
     let classes: Vec<String> =
@@ -107,29 +113,13 @@ pub(super) fn diff(diff: &Value) -> Vec<String> {
     lines
 }
 
-pub(super) fn history(changes: &Value) -> Vec<String> {
-    let changes = changes.as_array().into_iter().flatten();
-    changes
-        .map(|change| {
-            let mut line = format!(
-                "{:>6}  {}  {}  {}",
-                change["revision"],
-                text(&change["at"]),
-                text(&change["by"]),
-                text(&change["action"]),
-            );
-            let known = ["revision", "at", "by", "action", "reason"];
-            let rest = change.as_object().into_iter().flatten();
-            for (key, value) in rest.filter(|(key, _)| !known.contains(&key.as_str())) {
-                let value = if key == "version" { version(value) } else { plain(value) };
-                line.push_str(&format!(" {key}={value}"));
-            }
-            if let Some(reason) = change["reason"].as_str() {
-                line.push_str(&format!(" ({reason})"));
-            }
-            line
-        })
-        .collect()
+pub(super) fn history(changes: &[Change]) -> Vec<String> {
+    let line = |change: &Change| {
+        let Change { revision, at, by, action, reason } = change;
+        let reason = reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+        format!("{revision:>6}  {at}  {by}  {action}{reason}")
+    };
+    changes.iter().map(line).collect()
 }
 
 pub(super) fn verification(found: &Verification) -> Vec<String> {
@@ -174,10 +164,6 @@ fn version(id: &Value) -> String {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
 fn names(list: &Value) -> Vec<&str> {

@@ -1,7 +1,7 @@
 //! Rules that change: what is carried over answers as what is gathered anew.
 
 use super::{Rig, arrivals, condition, count, message, single};
-use crate::{AudienceKey, Cause, Change, Condition, Engine, Settings, Time};
+use crate::{AudienceKey, Cause, Change, Condition, Engine, Looked, Settings, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -151,10 +151,8 @@ fn an_explanation_gives_the_values_behind_a_decision() {
         let grounds = rig.explain(AudienceKey::of("a00"));
         let value = grounds[0].value.as_ref().map(ToString::to_string);
         assert_eq!((grounds.len(), value.as_deref()), (1, Some("3")), "{grounds:?}");
-        assert_eq!(
-            grounds[0].of,
-            "count over {\"event\":\"buy\",\"context\":{},\"with\":{}} within 100 ms"
-        );
+        let Condition::Compare { feature, .. } = count("buy", 100, 2) else { unreachable!() };
+        assert_eq!(grounds[0].of, Looked::Feature(feature));
         assert!(grounds[0].conditions[0].1);
         assert!(!rig.explain(AudienceKey::of("a01"))[0].conditions[0].1);
         assert!(rig.explain(AudienceKey::of("a02")).is_empty());
