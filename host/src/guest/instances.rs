@@ -117,7 +117,8 @@ impl GuestInstances {
         let answer = place.call(module, ask);
         let took = begun.elapsed();
         if answer.is_err() && took > limit / DEAR {
-            place.owed += took;
+            // What it takes beyond its limit, an overloaded machine does.
+            place.owed += took.min(limit);
         }
         answer
     }
