@@ -148,6 +148,8 @@ impl Manager {
         let told = seat.worker.deploy(workspace.into(), deployment, documents);
         told.blocking_recv().map_err(|_| Unavailable::ShuttingDown)??;
         tracing::info!(workspace, revision, by = change.by, action = %change.action, "rules changed");
+        let in_use = next.versions().map(VersionId::short).collect();
+        seat.worker.retain_versions(workspace, &in_use);
         self.workspaces.insert(workspace.into(), next.clone());
         if let Some(deployment) = shown {
             seat.put(deployment);

@@ -1,9 +1,11 @@
 //! What the service counts, in the text format of Prometheus.
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, exponential_buckets,
+    IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
 };
+use std::collections::BTreeSet;
 
 /// Every figure of the service.
 #[derive(Debug)]
@@ -97,6 +99,9 @@ impl Stages {
     }
 }
 
+/// What tells counts of transitions apart.
+const TRANSITION_LABELS: [&str; 6] =
+    ["workspace", "audience", "change", "engine", "rules", "cause"];
 /// From a microsecond to 8 seconds.
 const STAGE_BUCKETS: (f64, f64, usize) = (1e-6, 2.0, 24);
 
@@ -140,7 +145,7 @@ impl Metrics {
             transitions: register.counters(
                 "transitions",
                 "Users who entered and left",
-                &["workspace", "audience", "change", "engine", "rules", "cause"],
+                &TRANSITION_LABELS,
             )?,
             failures: register.counters(
                 "failed_decisions",
@@ -187,6 +192,25 @@ impl Metrics {
             rule_loads: register.counters("rule_loads", "Loads of rules", &["outcome"])?,
             registry,
         })
+    }
+
+    /// Lets go of what was counted by versions of a workspace's rules but these: each change of rules
+    /// adds figures for every audience, which nobody would ever take away.
+    pub fn retain_versions(&self, workspace: &str, versions: &BTreeSet<&str>) {
+        for family in self.transitions.collect() {
+            for figure in family.get_metric() {
+                let label = |name: &str| {
+                    let labels = figure.get_label().iter();
+                    labels.filter(|label| label.name() == name).map(|label| label.value()).next()
+                };
+                let values = TRANSITION_LABELS.map(|name| label(name).unwrap_or_default());
+                let [of, _, _, _, version, _] = values;
+                if of == workspace && !versions.contains(version) {
+                    // It may have been taken away meanwhile.
+                    drop(self.transitions.remove_label_values(&values));
+                }
+            }
+        }
     }
 
     /// All figures as text.

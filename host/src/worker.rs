@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::store::{Store, UserKey};
 use committer::Committer;
 use muster_core::Message;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -229,6 +229,11 @@ impl Worker {
             None if self.shared.ready.load(Ordering::Acquire) => Ok(()),
             None => Err(Unavailable::ShuttingDown),
         }
+    }
+
+    /// Lets go of what was counted by versions of a workspace's rules but these.
+    pub fn retain_versions(&self, workspace: &str, versions: &BTreeSet<&str>) {
+        self.shared.metrics.retain_versions(workspace, versions);
     }
 
     /// Counts commits, for whoever waits for new transitions.

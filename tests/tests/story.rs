@@ -53,10 +53,14 @@ fn a_version_is_tried_taken_back_and_promoted_under_traffic() {
         members.iter().any(|(_, audience)| audience == "returners")
     };
     assert!(has_new(stage.memberships()));
+    let entered =
+        "muster_transitions_total{audience=\"returners\",cause=\"event\",change=\"entered\"";
+    assert!(stage.metric(entered) > 0.0);
 
     stage.muster(&["rollback"]);
     stage.until("going back", |status| status["filling"].is_null());
     assert!(!has_new(stage.memberships()), "who was in a new audience has left it");
+    assert_eq!(stage.metric(entered), 0.0, "versions that are gone are not counted for ever");
 
     stage.deploy("second.yaml", &[]);
     stage.muster(&["rollout", "100%"]);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Failed calls that took less than this part of their time cost hardly more than good ones.
 const DEAR: u32 = 10;
-/// Dear failures in a row that are nobody's business: an overloaded machine brings some about.
-const DEAR_IN_A_ROW: u32 = 3;
+/// Calls out of time in a row that are nobody's business: an overloaded machine brings some about.
+const DEAR_IN_A_ROW: u32 = 2;
 /// Of the time of a worker, dear failures of one module take this part in the long run, so that
 /// those who wait for the worker because of it are few among a hundred.
 const SHARE: u32 = 1_000;
@@ -111,7 +111,7 @@ impl GuestInstances {
         let limit = module.limits().evaluate_time_max;
         let begun = Instant::now();
         place.work_off(begun);
-        if place.owed >= limit * DEAR_IN_A_ROW {
+        if place.owed > limit * DEAR_IN_A_ROW {
             return Err(GuestError::Resting { module: module.module().name.clone() });
         }
         let answer = place.call(module, ask);

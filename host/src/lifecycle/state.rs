@@ -225,6 +225,8 @@ impl RulesState {
             }
             Action::Replace { version } => {
                 next.active = Some(version.clone());
+                // Going back would lead to where it is.
+                next.previous.take_if(|previous| previous == version);
                 next.end_trial(Subject::Rules);
             }
             Action::Shadow { of, share } => next.set_shadow(*of, *share)?,

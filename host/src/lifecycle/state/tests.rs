@@ -108,3 +108,14 @@ fn the_state_is_kept_as_json() {
     let text = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<RulesState>(&text).unwrap(), state);
 }
+
+#[test]
+fn what_takes_the_place_of_a_failing_version_is_not_gone_back_to() {
+    let state = after(&trying(), &[Action::Promote]);
+    let replace = |text| Action::Replace { version: version(text) };
+    let replaced = after(&state, &[replace("1")]);
+    assert_eq!((replaced.active.clone(), replaced.previous.clone()), (Some(version("1")), None));
+    assert_eq!(replaced.after(&Action::Rollback, 0), Err(Refused::NothingBefore));
+    let replaced = after(&state, &[replace("1 and a half")]);
+    assert_eq!(replaced.previous, Some(version("1")));
+}
