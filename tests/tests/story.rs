@@ -46,16 +46,21 @@ fn a_version_is_tried_taken_back_and_promoted_under_traffic() {
         stage.muster(&["rollout", share]);
         stage.verified(&[]);
     }
-    let found = stage.verified(&[]);
-    let buyers = found["rows"].as_array().unwrap().iter().find(|row| row["audience"] == "buyers");
-    assert_eq!(buyers.unwrap()["same_rules"], json!(true), "{found}");
+    let mut buyers = Value::Null;
+    http::until("buyers who entered or left", || {
+        let mut found = stage.verified(&[]);
+        let mut rows = found["rows"].as_array_mut().unwrap().iter_mut();
+        buyers = rows.find(|row| row["audience"] == "buyers").map(Value::take).unwrap_or_default();
+        !buyers.is_null()
+    });
+    assert_eq!(buyers["same_rules"], json!(true), "{buyers}");
     let has_new = |members: BTreeSet<(String, String)>| {
         members.iter().any(|(_, audience)| audience == "returners")
     };
     assert!(has_new(stage.memberships()));
     let entered =
         "muster_transitions_total{audience=\"returners\",cause=\"event\",change=\"entered\"";
-    assert!(stage.metric(entered) > 0.0);
+    stage.until("a returner by the candidate", |_| stage.metric(entered) > 0.0);
 
     stage.muster(&["rollback"]);
     stage.until("going back", |status| status["filling"].is_null());
@@ -98,8 +103,9 @@ fn an_engine_is_rolled_out_without_a_difference() {
         stage.muster(&["rollout", share, "--engine"]);
         stage.verified(&["--engine"]);
     }
-    let shares = stage.metric("muster_transitions_total{audience=\"buyers\",cause=\"event\",change=\"entered\",engine=\"state\"");
-    assert!(shares > 0.0);
+    let entered = "muster_transitions_total{audience=\"buyers\",cause=\"event\",\
+                   change=\"entered\",engine=\"state\"";
+    stage.until("a buyer by the new engine", |_| stage.metric(entered) > 0.0);
     stage.muster(&["rollout", "100%", "--engine"]);
     let status = stage.until("going over", |status| status["filling"].is_null());
     let sent = traffic.stop();
