@@ -18,8 +18,9 @@ pub mod metrics;
 pub mod replay;
 pub mod ruleset;
 pub mod service;
-pub mod store;
 pub mod tls;
 pub mod traffic;
 pub mod transitions;
 pub mod worker;
+
+pub use muster_store as store;

@@ -1,5 +1,6 @@
 //! Events and what a micro-batch holds.
 
+use crate::origin::Origin;
 use crate::time::Time;
 use crate::value::Value;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Arrival {
 pub struct Message {
     /// The sender's id of it, by which a repetition is recognised.
     pub id: Option<Arc<str>>,
+    /// Where its source keeps it, if it delivers again from there after failures.
+    pub origin: Option<Origin>,
     /// The time of a message without events.
     pub time: Option<Time>,
     /// Its events in the order in which they arrived.

@@ -13,6 +13,7 @@ mod event;
 mod feature;
 mod interval;
 mod module;
+mod origin;
 mod plan;
 mod profile;
 mod retry;
@@ -32,6 +33,7 @@ pub use decimal::{Decimal, DecimalError};
 pub use event::{Arrival, Event, Fields, Message};
 pub use feature::{Aggregate, Condition, Feature, Predicate, Selector};
 pub use module::{Audience, AudienceKey, Module};
+pub use origin::{Origin, Place};
 pub use plan::{
     AudienceInfo, Engine, ExactFrom, Plan, PlanError, PlanSizes, Reach, Settings, Standing,
     Succession,
@@ -42,6 +44,6 @@ pub use step::{
 };
 pub use time::{Span, Time};
 pub use transition::{Cause, Change, Transition, transition_id};
-pub use user::{due, evaluated_by};
+pub use user::{due, evaluated_by, has_taken, transitions};
 pub use value::Value;
 pub use window::{Extent, Window};

@@ -38,7 +38,8 @@ pub struct Input<'a> {
     /// The messages of the micro-batch, in the order in which they arrived; none when a timer or a
     /// change of rules brings the step about.
     pub messages: &'a [Message],
-    /// The instant to evaluate at: the clock, or the timer's due time.
+    /// The instant to evaluate at: the clock, or the timer's due time. A user's own time never goes
+    /// back: she is not evaluated earlier than before.
     pub now: Time,
     /// What of history was asked for and read.
     pub history: &'a [(Request, Vec<Arrival>)],
@@ -136,6 +137,8 @@ pub struct Report {
 /// When the stored bytes do not decode; nothing else can fail.
 pub fn step(plan: &Plan, input: Input<'_>, decide: &mut dyn Decide) -> Result<Outcome, Damaged> {
     let mut session = Session::open(plan, input, decide)?;
+    // Another process may have evaluated her, by a clock that was ahead.
+    let input = Input { now: input.now.max(session.user.evaluated_at), ..input };
     session.run(input)?;
     if !session.needs.is_empty() {
         return Ok(Outcome::Needs(session.needs, session.verdicts));

@@ -1,7 +1,9 @@
 //! A user's state: what changes with every batch.
 
 use crate::codec::{Damaged, Reader, put_signed, put_unsigned};
+use crate::event::Message;
 use crate::module::AudienceKey;
+use crate::origin::{Origin, Positions};
 use crate::plan::{Plan, Settings};
 use crate::retry::Retry;
 use crate::series::{Series, SeriesKey};
@@ -23,6 +25,8 @@ pub(crate) struct User<'a> {
     pub(crate) evaluated_at: Time,
     /// When the scan engine has to look again.
     pub(crate) scan_due: Option<Time>,
+    /// How far sources' messages were taken.
+    positions: Positions,
     /// Ids of recent events and messages, and the clock when they came, the oldest first.
     ids: Vec<(u64, Time)>,
     /// Audiences whose module failed, which are decided again as soon as anything happens.
@@ -54,7 +58,7 @@ pub(crate) enum IdOf {
     Message,
 }
 
-const FORMAT: u8 = 4;
+const FORMAT: u8 = 5;
 
 impl<'a> User<'a> {
     /// A user of whom nothing is known.
@@ -65,6 +69,7 @@ impl<'a> User<'a> {
             transitions: 0,
             evaluated_at: Time::MIN,
             scan_due: None,
+            positions: Positions::default(),
             ids: Vec::new(),
             marked: Vec::new(),
             retry: None,
@@ -183,6 +188,15 @@ impl<'a> User<'a> {
         }
     }
 
+    /// Whether a source delivered a message before; from now on it did.
+    pub(crate) fn is_redelivered(&mut self, origin: Origin) -> bool {
+        let is_redelivered = self.positions.has(origin);
+        if !is_redelivered {
+            self.positions.advance(origin);
+        }
+        is_redelivered
+    }
+
     /// Whether an id was seen within the horizon; from now on it was.
     pub(crate) fn is_repeated(
         &mut self,
@@ -217,6 +231,7 @@ impl<'a> User<'a> {
         let now = self.evaluated_at.milliseconds();
         put_signed(&mut out, now);
         put_due(&mut out, self.scan_due, now);
+        self.positions.encode(&mut out);
         put_unsigned(&mut out, self.ids.len() as u64);
         for (hash, came) in &self.ids {
             out.extend_from_slice(&hash.to_le_bytes());
@@ -255,6 +270,7 @@ impl<'a> User<'a> {
         let evaluated_at = reader.time_after(0)?;
         let now = evaluated_at.milliseconds();
         let scan_due = take_due(&mut reader, now)?;
+        let positions = Positions::decode(&mut reader)?;
         let ids = (0..reader.length()?)
             .map(|_| {
                 let hash = take_bits(&mut reader)?;
@@ -277,6 +293,7 @@ impl<'a> User<'a> {
             transitions,
             evaluated_at,
             scan_due,
+            positions,
             ids,
             marked,
             retry,
@@ -314,6 +331,33 @@ fn take_bits(reader: &mut Reader<'_>) -> Result<u64, Damaged> {
 /// When the bytes are not a user's state.
 pub fn due(state: &[u8]) -> Result<Option<Time>, Damaged> {
     Ok(User::decode(state)?.due())
+}
+
+/// How many transitions there were of a user whose state is stored.
+///
+/// # Errors
+/// When the bytes are not a user's state.
+pub fn transitions(state: &[u8]) -> Result<u64, Damaged> {
+    let mut reader = Reader::new(state);
+    if reader.byte()? != FORMAT {
+        return Err(Damaged);
+    }
+    take_bits(&mut reader)?;
+    reader.unsigned()?;
+    reader.unsigned()
+}
+
+/// Whether a user whose state is stored has taken all of these messages already: by where their sources
+/// keep them.
+///
+/// # Errors
+/// When the bytes are not a user's state.
+pub fn has_taken(state: &[u8], messages: &[Message]) -> Result<bool, Damaged> {
+    if messages.iter().any(|message| message.origin.is_none()) {
+        return Ok(false);
+    }
+    let positions = User::decode(state)?.positions;
+    Ok(messages.iter().filter_map(|message| message.origin).all(|origin| positions.has(origin)))
 }
 
 /// The fingerprint of the plan that a stored state was last evaluated by.

@@ -91,6 +91,7 @@ fn times(drafts: &[MessageDraft], unit: Unit) -> Vec<Entry> {
             time: (draft.events.is_empty() && draft.timed).then(|| time(clock_ms)),
             events: draft.events.iter().map(event).collect(),
             attributes: draft.attributes.clone().into_iter().collect(),
+            origin: None,
             identities: Vec::new(),
         };
         let workspace = if draft.user < 3 { "shop" } else { "other" };

@@ -174,10 +174,13 @@ impl Session<'_> {
 
     fn is_repeated_message(&mut self, message: &Message, now: Time) -> bool {
         let settings = &self.plan.settings;
-        let repeated = message
-            .id
-            .as_ref()
-            .is_some_and(|id| self.user.is_repeated(id, IdOf::Message, settings, now));
+        let is_redelivered = message.origin.is_some_and(|origin| self.user.is_redelivered(origin));
+        // An id that came with it is not to be noted again: it would push out others.
+        let repeated = is_redelivered
+            || message
+                .id
+                .as_ref()
+                .is_some_and(|id| self.user.is_repeated(id, IdOf::Message, settings, now));
         self.report.duplicates += u64::from(repeated);
         repeated
     }

@@ -1,8 +1,8 @@
 //! A store in memory, for replays that keep nothing and for tests.
 
 use super::{
-    Commit, DEAD_LETTERS_MAX, EXPIRED_MAX, HistoryCursor, NamedDocument, Store, StoreError,
-    UserKey, UserRecord,
+    Commit, Committed, DEAD_LETTERS_MAX, EXPIRED_MAX, HistoryCursor, NamedDocument, Store,
+    StoreError, UserKey, UserRecord,
 };
 use muster_core::{Arrival, AudienceKey, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +94,7 @@ impl Store for MemoryStore {
         Ok(tables.timers.iter().take_while(|(at, _)| *at < until).take(limit).cloned().collect())
     }
 
-    fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+    fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let tables = &mut *self.tables();
         tables.clock = commit.clock;
         for user in commit.users {
@@ -128,7 +128,7 @@ impl Store for MemoryStore {
             let outbox = tables.outbox.entry(key.workspace.clone()).or_default();
             for transition in user.transitions {
                 outbox.newest += 1;
-                outbox.transitions.insert(outbox.newest, (commit.made, transition));
+                outbox.transitions.insert(outbox.newest, (commit.made, transition.json));
             }
         }
         for letter in commit.dead_letters {
@@ -145,7 +145,7 @@ impl Store for MemoryStore {
                 None => tables.documents.remove(&name),
             };
         }
-        Ok(())
+        Ok(Committed::default())
     }
 
     fn members(

@@ -4,7 +4,7 @@ use super::EmbeddedStore;
 use super::keys;
 use super::rows::UserRows;
 use super::tables::{CLOCK, COMMITS, LAST_DEAD_LETTER, NEWEST, USERS};
-use crate::store::{Commit, DEAD_LETTERS_MAX, StoreError};
+use crate::{Commit, DEAD_LETTERS_MAX, StoreError};
 use fjall::{OwnedWriteBatch, PersistMode};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl EmbeddedStore {
                 *newest += 1;
                 value.clear();
                 value.extend_from_slice(&keys::ordered(commit.made));
-                value.extend_from_slice(&transition);
+                value.extend_from_slice(&transition.json);
                 let key = keys::outbox(workspace, *newest);
                 batch.insert(&self.tables.outbox, key, value.as_slice());
             }

@@ -1,7 +1,7 @@
 //! The tables, and what is known of them without reading.
 
 use super::keys::Parts;
-use crate::store::StoreError;
+use crate::StoreError;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use muster_core::Time;
 use std::collections::BTreeMap;

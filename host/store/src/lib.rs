@@ -1,14 +1,28 @@
-//! Where users, history, timers and transitions are kept.
+//! Where users, history, timers and transitions are kept: [`Store`], and three kinds of it.
+//!
+//! [`MemoryStore`] is gone with the process. [`EmbeddedStore`] is a folder that one process has for
+//! itself. `CqlStore` (feature `cql`) is a database that any number of processes share: what they do to
+//! one user at once is told apart by the version of her row, see [`Stamp`].
 
+mod copy;
+#[cfg(feature = "cql")]
+mod cql;
 mod embedded;
+mod history;
 mod memory;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
+pub use copy::{Copied, CopyError, copy};
+#[cfg(feature = "cql")]
+pub use cql::{CqlError, CqlMetrics, CqlSettings, CqlStore, initialise};
 pub use embedded::{EmbeddedStore, StoreOptions};
 pub use memory::MemoryStore;
+pub use stamp::{Line, Stamp, Untold, Version};
 
 use muster_core::{Arrival, AudienceKey, Time};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,6 +49,30 @@ pub struct UserRecord {
     pub state: Arc<Vec<u8>>,
     /// What changes seldom.
     pub profile: Arc<Vec<u8>>,
+    /// Where it stands among what others may have written since.
+    pub stamp: Stamp,
+}
+
+/// All that is kept of a user but her history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Her record; nothing when she is not known.
+    pub record: Option<UserRecord>,
+    /// What is kept of her beside that, for rules or an engine that are tried.
+    pub shadow: Option<Arc<Vec<u8>>>,
+}
+
+/// A part of a user's history, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whose.
+    pub key: UserKey,
+    /// The events' name; all events when there is none.
+    pub event: Option<Arc<str>>,
+    /// From when.
+    pub from: Time,
+    /// Until when.
+    pub to: Time,
 }
 
 /// What a commit changes of one user.
@@ -54,13 +92,19 @@ pub struct UserCommit {
     pub history: Vec<Arrival>,
     /// Audiences entered, since when, and audiences left.
     pub members: Vec<(AudienceKey, Option<Time>)>,
-    /// Transitions for the outbox, as JSON, in order.
-    pub transitions: Vec<Vec<u8>>,
+    /// Transitions to be told, in order.
+    pub transitions: Vec<Line>,
     /// What is kept of her beside that, for rules or an engine that are tried; unchanged when there
     /// is none, and none from now on when there is none inside.
     pub shadow: Option<Option<Arc<Vec<u8>>>>,
     /// Whether nothing was kept of the user before.
     pub is_new: bool,
+    /// The timer that brought this about, if one did: by the instant it was found under.
+    pub fired: Option<Time>,
+    /// The stamp of the record that this was made from, and that of what it makes of it.
+    pub stamp: Stamp,
+    /// The same afterwards.
+    pub next: Stamp,
 }
 
 /// A group of users, committed together or not at all.
@@ -79,6 +123,27 @@ pub struct Commit {
     pub audiences: Vec<(AudienceKey, Arc<str>)>,
     /// Documents by name; none to delete one.
     pub documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
+    /// For how many milliseconds after their time events are kept, by workspace and name: for stores
+    /// that have to know when they write. What is not named is kept for ever.
+    pub kept_ms: HashMap<(Arc<str>, Arc<str>), i64>,
+}
+
+/// What became of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Users whom somebody else wrote since their records were read. Nothing of theirs was kept.
+    pub overtaken: Vec<UserKey>,
+    /// What is to be told of the others, where the store does not tell it itself: theirs in order.
+    pub told: Vec<(UserKey, Line)>,
+    /// Where it is noted that this is yet to be told; see [`Store::settle`].
+    pub note: Option<JournalNote>,
+}
+
+/// An entry of the journal of a process: its name, and the entry's number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalNote {
+    pub(crate) owner: Arc<str>,
+    pub(crate) turn: u64,
 }
 
 /// The name of a document, and what is in it.
@@ -89,7 +154,77 @@ pub type NamedDocument = (Arc<str>, Vec<u8>);
 pub struct HistoryCursor(pub(crate) Vec<u8>);
 
 /// A place for everything that lasts. Reads may go on beside one commit at a time.
+///
+/// A store that is shared waits where the database does not answer, and says so by
+/// [`Store::outage`]; its reads and commits fail only for what waiting does not mend.
 pub trait Store: Send + Sync {
+    /// Whether other processes write what this one reads: then users are read many at a time, and a
+    /// commit may find that somebody was quicker.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// What is kept of many users, each in the place of her key.
+    fn read(&self, keys: &[UserKey]) -> Result<Vec<Found>, StoreError> {
+        let found = |key| Ok(Found { record: self.user(key)?, shadow: self.shadow(key)? });
+        keys.iter().map(found).collect()
+    }
+
+    /// Parts of many histories, each in the place of what was wanted.
+    fn histories(&self, wanted: &[Wanted]) -> Result<Vec<Vec<Arrival>>, StoreError> {
+        let read =
+            |part: &Wanted| self.history(&part.key, part.event.as_deref(), part.from, part.to);
+        wanted.iter().map(read).collect()
+    }
+
+    /// Notes that what a commit gave to be told was told: until then it is found again after a crash.
+    fn settle(&self, committed: &Committed) -> Result<(), StoreError> {
+        debug_assert!(
+            committed.told.is_empty(),
+            "a store that gives what is to be told settles it"
+        );
+        Ok(())
+    }
+
+    /// Settles what processes that are gone left half done. What is to be told of it is for whoever
+    /// calls to tell, and to settle as a commit; nothing when there is nothing.
+    fn recover(&self) -> Result<Option<Committed>, StoreError> {
+        Ok(None)
+    }
+
+    /// Whether work on a user that nobody asked for falls to this process, and not to another that
+    /// shares the store.
+    fn is_mine(&self, key: &UserKey) -> bool {
+        let _ = key;
+        true
+    }
+
+    /// Changes whenever users fall to other processes than before.
+    fn division(&self) -> u64 {
+        0
+    }
+
+    /// Why the store does not answer, while it does not.
+    fn outage(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Waits for nothing from now on: whatever waits for the database fails.
+    fn close(&self) {}
+
+    /// Takes what only one process may have at a time, or says who has it. It is given back by
+    /// [`Store::unlock`], or when the process is gone.
+    fn lock(&self, name: &str) -> Result<(), StoreError> {
+        let _ = name;
+        Ok(())
+    }
+
+    /// Gives back what was taken.
+    fn unlock(&self, name: &str) -> Result<(), StoreError> {
+        let _ = name;
+        Ok(())
+    }
+
     /// The clock of the last commit; 1970 when there was none.
     fn clock(&self) -> Time;
 
@@ -117,7 +252,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When it could not be written, or it is unknown whether it was; then nothing is accepted any
     /// more until the store is opened again.
-    fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+    fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
 
     /// The members of an audience and since when they are, by user, after one.
     fn members(
@@ -285,6 +420,21 @@ pub enum StoreError {
         /// Why.
         reason: Arc<str>,
     },
+    /// A database cannot be used.
+    #[cfg(feature = "cql")]
+    #[error(transparent)]
+    Cql(#[from] CqlError),
+    /// Another process has what only one may have.
+    #[error("`{name}` is being changed by instance {owner}: try again when it is done")]
+    Locked {
+        /// What.
+        name: Arc<str>,
+        /// Who has it.
+        owner: Arc<str>,
+    },
+    /// Transitions are not kept to be read.
+    #[error("transitions are not kept in this store: read them where they are published")]
+    ToldElsewhere,
     /// The cursor is of another store, or of this one before it was restored.
     #[error("there is no transition {after}, the newest is {newest}: start from a snapshot")]
     CursorAhead {

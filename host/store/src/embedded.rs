@@ -12,7 +12,9 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use super::{Commit, HistoryCursor, NamedDocument, Store, StoreError, UserKey, UserRecord};
+use super::{
+    Commit, Committed, HistoryCursor, NamedDocument, Stamp, Store, StoreError, UserKey, UserRecord,
+};
 use directory::{Directory, has_entries};
 use fjall::{Database, Guard, Keyspace, PersistMode};
 use keys::Parts;
@@ -135,7 +137,8 @@ impl Store for EmbeddedStore {
         let Some(state) = self.get(&self.tables.users, &key)? else { return Ok(None) };
         let profile = self.get(&self.tables.profiles, &key)?;
         let profile = profile.ok_or(StoreError::Damaged { table: "profiles" })?;
-        Ok(Some(UserRecord { state: Arc::new(state), profile: Arc::new(profile) }))
+        let (state, profile, stamp) = (Arc::new(state), Arc::new(profile), Stamp::default());
+        Ok(Some(UserRecord { state, profile, stamp }))
     }
 
     fn shadow(&self, key: &UserKey) -> Result<Option<Arc<Vec<u8>>>, StoreError> {
@@ -179,8 +182,9 @@ impl Store for EmbeddedStore {
         Ok(due)
     }
 
-    fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        self.put(commit)
+    fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        self.put(commit)?;
+        Ok(Committed::default())
     }
 
     fn members(

@@ -1,7 +1,7 @@
 //! The embedded store reads as the one in memory, whatever was done to both.
 
 use super::{arrival, at, commit, key, user};
-use crate::store::{Commit, EmbeddedStore, MemoryStore, Store, StoreOptions, UserCommit, UserKey};
+use crate::{Commit, EmbeddedStore, MemoryStore, Store, StoreOptions, UserCommit, UserKey};
 use muster_core::{AudienceKey, Time};
 use proptest::collection::vec;
 use proptest::option;

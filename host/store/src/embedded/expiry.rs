@@ -2,9 +2,9 @@
 
 use super::EmbeddedStore;
 use super::keys::{self, Parts};
-use super::rows::HISTORY_ROW_SPAN_MS;
 use super::tables::{Cursor, EXPIRED};
-use crate::store::{EXPIRED_MAX, HistoryCursor, StoreError};
+use crate::history::HISTORY_ROW_SPAN_MS;
+use crate::{EXPIRED_MAX, HistoryCursor, StoreError};
 use fjall::OwnedWriteBatch;
 use muster_core::Time;
 use std::collections::BTreeMap;

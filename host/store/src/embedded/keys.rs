@@ -3,7 +3,7 @@
 //! Workspaces, users and event names hold no NUL, so a NUL ends them and sorts before every other
 //! byte. Numbers are big-endian, those with a sign with the sign flipped.
 
-use crate::store::UserKey;
+use crate::UserKey;
 use muster_core::{AudienceKey, Time};
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What an embedded store refuses, and that it overwrites nothing then.
 
 use super::*;
-use crate::store::{Commit, UserCommit, UserKey};
+use crate::{Commit, UserCommit, UserKey};
 use fjall::PersistMode;
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,6 @@
 //! The store's directory: which format it has, and that nobody else uses it.
 
-use crate::store::StoreError;
+use crate::StoreError;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAGIC: &str = "muster store";
 /// The format that this version reads and writes: raised with any change of what lies in the tables,
 /// the forms of the core included.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
 

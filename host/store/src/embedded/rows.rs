@@ -3,15 +3,12 @@
 use super::EmbeddedStore;
 use super::keys::{self, Parts};
 use super::tables::Tables;
-use crate::store::{StoreError, UserCommit, UserKey};
+use crate::history::{each_row, reaching};
+use crate::{StoreError, UserCommit, UserKey};
 use fjall::{OwnedWriteBatch, Slice};
 use muster_core::codec::{Reader, put_arrivals};
 use muster_core::{Arrival, Time};
 use std::sync::Arc;
-
-/// How much time one row of history spans at the most, so that a read of a span need look only so
-/// far before it for rows that reach into it.
-pub(super) const HISTORY_ROW_SPAN_MS: i64 = 3_600_000;
 
 /// Keys, and values to put there; those without one are deleted.
 type Rows = Vec<(Slice, Option<Slice>)>;
@@ -61,28 +58,16 @@ impl UserRows {
     }
 
     /// Adds rows for events of the user whose key is being made.
-    fn add_history(&mut self, mut events: Vec<Arrival>) {
-        events.sort_by(|one, other| {
-            let order = |a: &Arrival| (a.event.time, a.number);
-            one.event.name.cmp(&other.event.name).then(order(one).cmp(&order(other)))
-        });
-        let in_one_row = |one: &[Arrival], next: &Arrival| {
-            let first = one[0].event.time.milliseconds();
-            one[0].event.name == next.event.name
-                && next.event.time.milliseconds() - first <= HISTORY_ROW_SPAN_MS
-        };
+    fn add_history(&mut self, events: Vec<Arrival>) {
         let user_bytes = self.key.len();
-        let mut rest = events.as_slice();
-        while let Some(first) = rest.first() {
-            let length = (1..rest.len()).find(|at| !in_one_row(rest, &rest[*at]));
-            let (row, after) = rest.split_at(length.unwrap_or(rest.len()));
+        each_row(events, |row| {
+            let first = &row[0];
             self.value.clear();
             put_arrivals(&mut self.value, row);
             self.key.truncate(user_bytes);
             keys::put_history(&mut self.key, &first.event.name, first.event.time, first.number);
             self.history.push((self.key.as_slice().into(), Some(self.value.as_slice().into())));
-            rest = after;
-        }
+        });
     }
 
     pub(super) fn write(self, batch: &mut OwnedWriteBatch, tables: &Tables) {
@@ -114,9 +99,7 @@ impl EmbeddedStore {
         from: Time,
         to: Time,
     ) -> Result<Vec<Arrival>, StoreError> {
-        let before = from.milliseconds().saturating_sub(HISTORY_ROW_SPAN_MS);
-        let before = Time::from_milliseconds(before).unwrap_or(Time::MIN);
-        let range = keys::history(prefix, before, 0)..=keys::history(prefix, to, u64::MAX);
+        let range = keys::history(prefix, reaching(from), 0)..=keys::history(prefix, to, u64::MAX);
         let mut events = Vec::new();
         for guard in self.tables.history.range(range) {
             let (_, value) = self.pair(guard)?;

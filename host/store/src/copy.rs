@@ -1,0 +1,238 @@
+//! Moving everything from one store to another, of whichever kinds: also a backup, and its restore.
+
+use crate::{Commit, Line, Stamp, Store, StoreError, UserCommit, UserKey};
+use muster_core::codec::Damaged;
+use muster_core::{Profile, Time, due};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Users of one commit, and rows of one page.
+const PAGE: usize = 512;
+
+/// How much was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Users.
+    pub users: u64,
+    /// Events of their histories.
+    pub events: u64,
+    /// Memberships.
+    pub members: u64,
+    /// Documents: versions of rules, and what was done with them.
+    pub documents: u64,
+}
+
+/// Why a store was not copied, or not as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// One of the stores failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is something in the store that was to be copied to.
+    #[error("the store to copy to is not empty: name one in which there is nothing yet")]
+    NotEmpty,
+    /// The copy does not read as the original.
+    #[error(
+        "{what} is not in the copy as it is in the original: copy to an empty store, with nothing running on either"
+    )]
+    Differs {
+        /// What.
+        what: String,
+    },
+    /// A user's record does not decode.
+    #[error(
+        "the record of user `{user}` in workspace `{workspace}` is damaged: restore it from a backup"
+    )]
+    Damaged {
+        /// The tenant.
+        workspace: Arc<str>,
+        /// The user.
+        user: Arc<str>,
+        /// What the core said.
+        source: Damaged,
+    },
+}
+
+/// Copies everything but transitions that were told, and then reads both and compares them. Nothing else
+/// may write either meanwhile. Both passes say now and then how many users they have been through, of how
+/// many.
+///
+/// # Errors
+/// When a store fails, the other is not empty, or the copy does not read as the original.
+pub fn copy(
+    from: &dyn Store,
+    to: &dyn Store,
+    on_progress: &mut dyn FnMut(&'static str, u64, u64),
+) -> Result<Copied, CopyError> {
+    if !to.workspaces()?.is_empty() || !to.documents("", None, 1)?.is_empty() {
+        return Err(CopyError::NotEmpty);
+    }
+    let mut copied = Copied::default();
+    let (clock, audiences) = (from.clock(), from.audience_ids()?);
+    let empty = |users: Vec<UserCommit>| Commit {
+        clock,
+        made: clock,
+        users,
+        dead_letters: Vec::new(),
+        audiences: Vec::new(),
+        documents: Vec::new(),
+        kept_ms: HashMap::new(),
+    };
+    to.commit(Commit { audiences: audiences.clone(), ..empty(Vec::new()) })?;
+    each_document(from, &mut |name, body| {
+        copied.documents += 1;
+        to.commit(Commit { documents: vec![(name, Some(body))], ..empty(Vec::new()) })?;
+        Ok(())
+    })?;
+    let all = count(from)?;
+    each_page(from, &mut |keys| {
+        let mut users = Vec::with_capacity(keys.len());
+        for key in keys {
+            users.extend(read(from, key, &mut copied)?);
+        }
+        to.commit(empty(users))?;
+        on_progress("copied", copied.users, all);
+        Ok(())
+    })?;
+    verify(from, to, copied, on_progress)?;
+    Ok(copied)
+}
+
+/// Everything of a user, as a commit that makes her.
+fn read(
+    from: &dyn Store,
+    key: &UserKey,
+    copied: &mut Copied,
+) -> Result<Option<UserCommit>, CopyError> {
+    let Some(record) = from.user(key)? else { return Ok(None) };
+    let damaged = |source| CopyError::Damaged {
+        workspace: key.workspace.clone(),
+        user: key.user.clone(),
+        source,
+    };
+    let shadow = from.shadow(key)?;
+    let due = due(&record.state).map_err(damaged)?;
+    let profile = Profile::decode(&record.profile).map_err(damaged)?;
+    let members: Vec<_> =
+        profile.memberships.iter().map(|(audience, since)| (audience, Some(since))).collect();
+    let history = from.history(key, None, Time::MIN, Time::MAX)?;
+    copied.users += 1;
+    copied.events += history.len() as u64;
+    copied.members += members.len() as u64;
+    let stamp = Stamp::default();
+    // What nobody may have been told goes along.
+    let untold = record.stamp.untold;
+    let transitions: Vec<Line> = untold.map(|untold| untold.lines.clone()).unwrap_or_default();
+    Ok(Some(UserCommit {
+        key: key.clone(),
+        state: Some(record.state),
+        profile: Some(record.profile),
+        due_before: None,
+        due,
+        history,
+        members,
+        transitions,
+        shadow: shadow.map(Some),
+        is_new: true,
+        fired: None,
+        next: stamp.after(due, None),
+        stamp,
+    }))
+}
+
+fn verify(
+    from: &dyn Store,
+    to: &dyn Store,
+    copied: Copied,
+    on_progress: &mut dyn FnMut(&'static str, u64, u64),
+) -> Result<(), CopyError> {
+    let differs = |what: String| CopyError::Differs { what };
+    let mut seen = 0;
+    each_page(from, &mut |keys| {
+        for key in keys {
+            let what = || format!("user `{}` of workspace `{}`", key.user, key.workspace);
+            let parts = |store: &dyn Store| -> Result<_, StoreError> {
+                let record = store.user(key)?.map(|record| (record.state, record.profile));
+                let history = store.history(key, None, Time::MIN, Time::MAX)?;
+                Ok((record, store.shadow(key)?, history))
+            };
+            if parts(from)? != parts(to)? {
+                return Err(differs(what()));
+            }
+            seen += 1;
+        }
+        on_progress("verified", seen, copied.users);
+        Ok(())
+    })?;
+    each_document(from, &mut |name, body| match to.document(&name)? {
+        Some(other) if other == body => Ok(()),
+        _ => Err(differs(format!("document `{}`", name.replace('\0', "/")))),
+    })?;
+    for (workspace, _) in from.workspaces()? {
+        for (audience, id) in from.audience_ids()? {
+            if members(from, &workspace, audience)? != members(to, &workspace, audience)? {
+                return Err(differs(format!("audience `{id}` of workspace `{workspace}`")));
+            }
+        }
+    }
+    let timers = |store: &dyn Store| -> Result<BTreeMap<UserKey, Time>, StoreError> {
+        Ok(store.due(Time::MAX, usize::MAX)?.into_iter().map(|(at, key)| (key, at)).collect())
+    };
+    if count(to)? != copied.users || timers(from)?.len() != timers(to)?.len() {
+        return Err(differs("the number of users or timers".to_string()));
+    }
+    Ok(())
+}
+
+fn members(
+    store: &dyn Store,
+    workspace: &str,
+    audience: muster_core::AudienceKey,
+) -> Result<Vec<(Arc<str>, Time)>, StoreError> {
+    let mut all: Vec<(Arc<str>, Time)> = Vec::new();
+    loop {
+        let after = all.last().map(|(user, _)| user.clone());
+        let page = store.members(workspace, audience, after.as_deref(), PAGE)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+fn count(store: &dyn Store) -> Result<u64, StoreError> {
+    Ok(store.workspaces()?.iter().map(|(_, users)| users).sum())
+}
+
+fn each_page(
+    store: &dyn Store,
+    on_page: &mut dyn FnMut(&[UserKey]) -> Result<(), CopyError>,
+) -> Result<(), CopyError> {
+    for (workspace, _) in store.workspaces()? {
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let users = store.users(&workspace, after.as_deref(), PAGE)?;
+            let Some(last) = users.last() else { break };
+            after = Some(last.clone());
+            let key =
+                |user: &Arc<str>| UserKey { workspace: workspace.clone(), user: user.clone() };
+            on_page(&users.iter().map(key).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
+
+fn each_document(
+    store: &dyn Store,
+    on_document: &mut dyn FnMut(Arc<str>, Vec<u8>) -> Result<(), CopyError>,
+) -> Result<(), CopyError> {
+    let mut after: Option<Arc<str>> = None;
+    loop {
+        let page = store.documents("", after.as_deref(), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for (name, body) in page {
+            on_document(name, body)?;
+        }
+    }
+}

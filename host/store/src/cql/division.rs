@@ -1,0 +1,121 @@
+//! Who does the work that nobody asks for: timers, users that go over to other rules, and what processes
+//! left behind that are gone.
+//!
+//! Each process says every now and then that it is there, in a row that goes by itself when it does not.
+//! Of those that are there, the one whose name hashes highest with a part does the part's work (rendezvous
+//! hashing: Thaler and Ravishankar, 1998), so that a process that comes or goes moves no more parts than it
+//! has. While two disagree both do it, which costs a commit that does not count and changes no answer.
+
+use super::error::CqlError;
+use super::{Shared, lock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// How often, in the time that a process may be silent, it says that it is there.
+const BEATS: u32 = 4;
+/// How long leaving may take.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The processes that are there, as this one saw them last.
+pub(super) struct Division {
+    shared: Arc<Shared>,
+    alive: Arc<Mutex<Vec<Arc<str>>>>,
+    number: Arc<AtomicU64>,
+    beating: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Division {
+    /// Says that this process is there, again and again.
+    pub(super) async fn join(shared: Arc<Shared>) -> Result<Arc<Division>, CqlError> {
+        let statement = &shared.statements.write_owner;
+        shared.database.execute("heartbeat", statement, (&*shared.owner,)).await?;
+        let alive = Arc::new(Mutex::new(vec![shared.owner.clone()]));
+        let number = Arc::new(AtomicU64::new(0));
+        beat(&shared, &alive, &number).await?;
+        let beating = std::thread::Builder::new().name("muster-heartbeat".to_string()).spawn({
+            let (shared, alive, number) = (shared.clone(), alive.clone(), number.clone());
+            let runtime = Handle::current();
+            move || runtime.block_on(keep_beating(&shared, &alive, &number))
+        });
+        let beating = Mutex::new(Some(beating.map_err(CqlError::Threads)?));
+        Ok(Arc::new(Division { shared, alive, number, beating }))
+    }
+
+    /// Whether a part falls to this process.
+    pub(super) fn is_mine(&self, part: i32) -> bool {
+        self.is_first(&part.to_le_bytes())
+    }
+
+    /// Whether this process is the first of all for something.
+    pub(super) fn is_first(&self, thing: &[u8]) -> bool {
+        let weight = |owner: &str| {
+            let bytes = [owner.as_bytes(), thing].concat();
+            (xxhash_rust::xxh3::xxh3_64(&bytes), owner.to_string())
+        };
+        let own = weight(&self.shared.owner);
+        lock(&self.alive).iter().all(|owner| weight(owner) <= own)
+    }
+
+    pub(super) fn is_alive(&self, owner: &str) -> bool {
+        lock(&self.alive).iter().any(|alive| **alive == *owner)
+    }
+
+    /// Changes when processes come and go.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Waits until this process has said for the last time that it is there: that is when the database is
+    /// closed.
+    pub(super) fn end(&self) {
+        if let Some(beating) = lock(&self.beating).take() {
+            // A panic of the thread ends the beating, which is all that is waited for.
+            drop(beating.join());
+        }
+    }
+
+    /// Says that this process is gone.
+    pub(super) async fn leave(&self) {
+        let (session, statements) = (&self.shared.database.session, &self.shared.statements);
+        let leaving = session.execute_unpaged(&statements.delete_instance, (&*self.shared.owner,));
+        // Whoever is not told waits until the row goes by itself.
+        drop(tokio::time::timeout(LEAVE_TIME_MAX, leaving).await);
+    }
+}
+
+async fn keep_beating(shared: &Shared, alive: &Mutex<Vec<Arc<str>>>, number: &AtomicU64) {
+    let every = shared.database.silence_max / BEATS;
+    while shared.database.sleep(every).await.is_ok() {
+        match beat(shared, alive, number).await {
+            Ok(()) | Err(CqlError::Closed) => {}
+            Err(error) => tracing::warn!("cannot say that this instance is there: {error}"),
+        }
+    }
+}
+
+async fn beat(
+    shared: &Shared,
+    alive: &Mutex<Vec<Arc<str>>>,
+    number: &AtomicU64,
+) -> Result<(), CqlError> {
+    let seconds = shared.database.silence_max.as_secs().max(1);
+    let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
+    let own = (&*shared.owner, ttl);
+    shared.database.execute("heartbeat", &shared.statements.write_instance, own).await?;
+    let statement = &shared.statements.instances;
+    let rows = shared.database.rows::<(String,)>("heartbeat", statement, ()).await?;
+    let mut seen: Vec<Arc<str>> = rows.into_iter().map(|(owner,)| owner.into()).collect();
+    if !seen.contains(&shared.owner) {
+        seen.push(shared.owner.clone());
+    }
+    seen.sort();
+    let mut alive = lock(alive);
+    if *alive != seen {
+        *alive = seen;
+        number.fetch_add(1, Ordering::AcqRel);
+    }
+    Ok(())
+}

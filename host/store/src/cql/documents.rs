@@ -1,0 +1,263 @@
+//! Documents, ids of audiences, what was refused, the clock, and locks.
+
+use super::division::Division;
+use super::error::CqlError;
+use super::session::{Backoff, request};
+use super::{Shared, lock};
+use crate::NamedDocument;
+use futures_util::future::try_join_all;
+use muster_core::{AudienceKey, Time};
+use scylla::response::query_result::QueryResult;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::value::{CqlValue, Row};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Bytes of a document that are kept in one row: databases bound what one write may hold.
+const PIECE_BYTES: usize = 1 << 20;
+/// Dead letters made within one millisecond by all processes are told apart by so many bits.
+const LETTER_BITS: u32 = 20;
+
+impl Shared {
+    pub(super) fn clock(&self) -> Time {
+        Time::from_milliseconds(self.clock.load(Ordering::Acquire)).unwrap_or(Time::EPOCH)
+    }
+
+    pub(super) async fn read_clock(&self) -> Result<(), CqlError> {
+        let rows = self.database.rows::<(i64,)>("read_clock", &self.statements.clock, ()).await?;
+        let clock = rows.first().map_or(Time::EPOCH.milliseconds(), |(clock,)| *clock);
+        self.clock.store(clock, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes the clock; of several, the latest stays.
+    pub(super) async fn write_clock(&self, clock: Time) -> Result<(), CqlError> {
+        let clock = clock.milliseconds();
+        let statement = &self.statements.write_clock;
+        self.database.execute("write_clock", statement, (clock, clock.max(0) + 1)).await?;
+        self.clock.store(clock, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) async fn read_document(&self, name: &str) -> Result<Option<Vec<u8>>, CqlError> {
+        type Columns = (Option<Vec<u8>>, Option<i32>);
+        let statement = &self.statements.document;
+        let rows = self.database.rows::<Columns>("read_documents", statement, (name,)).await?;
+        match rows.into_iter().next() {
+            Some((body, pieces)) => Ok(Some(self.whole(name, body, pieces).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn read_documents(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<NamedDocument>, CqlError> {
+        type Columns = (String, Option<Vec<u8>>, Option<i32>);
+        let (statement, from) = match after {
+            Some(after) => (&self.statements.documents_after, after),
+            None => (&self.statements.documents, prefix),
+        };
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let rows =
+            self.database.rows::<Columns>("read_documents", statement, (from, limit)).await?;
+        let same = rows.into_iter().take_while(|(name, ..)| name.starts_with(prefix));
+        let mut documents = Vec::new();
+        for (name, body, pieces) in same {
+            let body = self.whole(&name, body, pieces).await?;
+            documents.push((name.into(), body));
+        }
+        Ok(documents)
+    }
+
+    /// A document, put together if it is in pieces.
+    async fn whole(
+        &self,
+        name: &str,
+        body: Option<Vec<u8>>,
+        pieces: Option<i32>,
+    ) -> Result<Vec<u8>, CqlError> {
+        let Some(pieces) = pieces else { return Ok(body.unwrap_or_default()) };
+        let statement = &self.statements.piece;
+        let pieces = (0..pieces).map(|piece| {
+            self.database.rows::<(Vec<u8>,)>("read_documents", statement, (name, piece))
+        });
+        let mut whole = Vec::new();
+        for piece in try_join_all(pieces).await? {
+            let (piece,) =
+                piece.into_iter().next().ok_or(CqlError::Damaged { table: "document_pieces" })?;
+            whole.extend(piece);
+        }
+        Ok(whole)
+    }
+
+    /// Puts documents, all or none; pieces of large ones before.
+    pub(super) async fn put_documents(
+        &self,
+        documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
+    ) -> Result<(), CqlError> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(BatchType::Logged);
+        let mut values: Vec<Vec<Option<CqlValue>>> = Vec::new();
+        for (name, body) in documents {
+            let text = Some(CqlValue::Text(name.to_string()));
+            let Some(body) = body else {
+                batch.append_statement(self.statements.delete_document.clone());
+                values.push(vec![text]);
+                continue;
+            };
+            batch.append_statement(self.statements.write_document.clone());
+            if body.len() <= PIECE_BYTES {
+                values.push(vec![text, Some(CqlValue::Blob(body)), None]);
+                continue;
+            }
+            let pieces = (0i32..).zip(body.chunks(PIECE_BYTES)).map(|(piece, bytes)| {
+                let statement = &self.statements.write_piece;
+                self.database.execute("write_documents", statement, (&*name, piece, bytes))
+            });
+            let written = try_join_all(pieces).await?.len();
+            let pieces = i32::try_from(written).map_err(|error| request(&error))?;
+            values.push(vec![text, None, Some(CqlValue::Int(pieces))]);
+        }
+        let mut backoff = Backoff::default();
+        // What is put twice is put once.
+        while self.database.decide("write_documents", &batch, &values).await?.is_none() {
+            self.database.pause(&mut backoff).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn put_audiences(
+        &self,
+        audiences: Vec<(AudienceKey, Arc<str>)>,
+    ) -> Result<(), CqlError> {
+        let is_new = |key: &AudienceKey| !lock(&self.written).audiences.contains(key);
+        let new: Vec<_> = audiences.into_iter().filter(|(key, _)| is_new(key)).collect();
+        let statement = &self.statements.write_audience;
+        try_join_all(new.iter().map(|(key, id)| {
+            let values = (key.bits().cast_signed(), &**id);
+            self.database.execute("write_audiences", statement, values)
+        }))
+        .await?;
+        lock(&self.written).audiences.extend(new.into_iter().map(|(key, _)| key));
+        Ok(())
+    }
+
+    pub(super) async fn read_audience_ids(&self) -> Result<Vec<(AudienceKey, Arc<str>)>, CqlError> {
+        let statement = &self.statements.audiences;
+        let rows = self.database.rows::<(i64, String)>("read_audiences", statement, ()).await?;
+        let ids = rows
+            .into_iter()
+            .map(|(key, id)| (AudienceKey::from_bits(key.cast_unsigned()), Arc::<str>::from(id)));
+        let mut ids: Vec<_> = ids.collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    pub(super) async fn put_dead_letters(
+        &self,
+        letters: Vec<Vec<u8>>,
+        made: Time,
+    ) -> Result<(), CqlError> {
+        let statement = &self.statements.write_dead_letter;
+        let letters = letters.into_iter().map(|letter| {
+            let number = {
+                let mut written = lock(&self.written);
+                // Where it begins differs by process, so that two of them hardly ever meet.
+                if written.letters == 0 {
+                    written.letters = fastrand::u64(1..1 << LETTER_BITS);
+                }
+                written.letters += 1;
+                written.letters % (1 << LETTER_BITS)
+            };
+            let sequence = (made.milliseconds() << LETTER_BITS) | number.cast_signed();
+            self.database.execute("write_dead_letters", statement, (sequence, letter))
+        });
+        try_join_all(letters).await?;
+        Ok(())
+    }
+
+    pub(super) async fn read_dead_letters(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, CqlError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let values = (after, i32::try_from(limit).unwrap_or(i32::MAX));
+        let statement = &self.statements.dead_letters;
+        let rows =
+            self.database.rows::<(i64, Vec<u8>)>("read_dead_letters", statement, values).await?;
+        Ok(rows.into_iter().map(|(sequence, letter)| (sequence.cast_unsigned(), letter)).collect())
+    }
+
+    /// Takes a lock, or says who has it.
+    pub(super) async fn take_lock(
+        &self,
+        name: &str,
+        division: &Division,
+    ) -> Result<Option<Arc<str>>, CqlError> {
+        let mut backoff = Backoff::default();
+        loop {
+            let statement = &self.statements.lock;
+            let rows = self.database.rows::<(String,)>("lock", statement, (name,)).await?;
+            let answer = match rows.into_iter().next() {
+                Some((owner,)) if *owner == *self.owner => return Ok(None),
+                Some((owner,)) if division.is_alive(&owner) => return Ok(Some(owner.into())),
+                Some((owner,)) => {
+                    let values = (&*self.owner, name, owner);
+                    self.database
+                        .decide_one("lock", &self.statements.take_over_lock, values)
+                        .await?
+                }
+                None => {
+                    let values = (name, &*self.owner);
+                    self.database.decide_one("lock", &self.statements.take_lock, values).await?
+                }
+            };
+            // Where that is not told, the next look tells.
+            if let Some(answer) = answer
+                && applied(answer)?.is_applied
+            {
+                return Ok(None);
+            }
+            self.database.pause(&mut backoff).await?;
+        }
+    }
+
+    pub(super) async fn give_lock(&self, name: &str) -> Result<(), CqlError> {
+        let mut backoff = Backoff::default();
+        let values = (name, &*self.owner);
+        while self.database.decide_one("lock", &self.statements.give_lock, values).await?.is_none()
+        {
+            self.database.pause(&mut backoff).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a conditional write came to.
+pub(super) struct Applied {
+    pub(super) is_applied: bool,
+    /// The version that was found, where it was told.
+    pub(super) version: Option<Vec<u8>>,
+}
+
+pub(super) fn applied(result: QueryResult) -> Result<Applied, CqlError> {
+    let rows = result.into_rows_result().map_err(|error| request(&error))?;
+    let specs = rows.column_specs();
+    let place = |name| specs.get_by_name(name).map(|(at, _)| at);
+    let (applied, version) = (place("[applied]"), place("version"));
+    let row = rows.first_row::<Row>().map_err(|error| request(&error))?;
+    let column = |at: Option<usize>| at.and_then(|at| row.columns.get(at)?.as_ref());
+    Ok(Applied {
+        is_applied: matches!(column(applied), Some(CqlValue::Boolean(true))),
+        version: match column(version) {
+            Some(CqlValue::Blob(version)) => Some(version.clone()),
+            _ => None,
+        },
+    })
+}
