@@ -1,0 +1,110 @@
+//! The admin REST API, as far as tests need it.
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// A broker's administration, over its REST API.
+///
+/// Topics are named without tenant and namespace, which are always `public/default`.
+#[derive(Clone, Debug)]
+pub struct PulsarAdmin {
+    url: String,
+    token: Option<String>,
+    agent: ureq::Agent,
+}
+
+impl PulsarAdmin {
+    /// The administration of the broker whose web service listens at `url`.
+    pub fn new(url: String, token: Option<String>) -> PulsarAdmin {
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(30)))
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        PulsarAdmin { url, token, agent }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Creates a topic, with `partitions` partitions or, for 0, without any.
+    pub fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
+        match partitions {
+            0 => self.request("PUT", &path(topic), None).map(drop),
+            _ => self.request("PUT", &format!("{}/partitions", path(topic)), Some(partitions)),
+        }
+        .with_context(|| format!("cannot create the topic `{topic}`"))
+    }
+
+    /// Gives a topic more partitions than it has.
+    pub fn add_partitions(&self, topic: &str, partitions: u32) -> Result<()> {
+        self.request("POST", &format!("{}/partitions", path(topic)), Some(partitions))
+            .with_context(|| format!("cannot give the topic `{topic}` {partitions} partitions"))
+    }
+
+    /// Makes the broker let go of a topic, which closes its producers and consumers.
+    pub fn unload_topic(&self, topic: &str) -> Result<()> {
+        self.request("PUT", &format!("{}/unload", path(topic)), None)
+            .with_context(|| format!("cannot unload the topic `{topic}`"))
+    }
+
+    /// Makes the broker let go of every topic there is.
+    pub fn unload_namespace(&self) -> Result<()> {
+        self.request("PUT", "namespaces/public/default/unload", None)
+            .context("cannot unload the namespace `public/default`")
+    }
+
+    /// How many entries of a topic without partitions, or of one partition, a subscription has not
+    /// acknowledged.
+    pub fn backlog(&self, topic: &str, subscription: &str) -> Result<u64> {
+        let stats = self.get(&format!("{}/stats?getPreciseBacklog=true", path(topic)))?;
+        let stats: Value = serde_json::from_str(&stats)?;
+        stats["subscriptions"][subscription]["msgBacklog"]
+            .as_u64()
+            .with_context(|| format!("`{topic}` has no subscription `{subscription}`"))
+    }
+
+    /// Which consumer, by name, a Failover subscription delivers to; `None` before there is one.
+    pub fn active_consumer(&self, topic: &str, subscription: &str) -> Result<Option<String>> {
+        let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;
+        let active = &stats["subscriptions"][subscription]["activeConsumerName"];
+        Ok(active.as_str().filter(|name| !name.is_empty()).map(str::to_owned))
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.get("namespaces/public").is_ok_and(|namespaces| namespaces.contains("public/default"))
+            && self.get("persistent/public/default").is_ok()
+    }
+
+    fn get(&self, path: &str) -> Result<String> {
+        self.send("GET", path, None)
+    }
+
+    fn request(&self, method: &str, path: &str, body: Option<u32>) -> Result<()> {
+        self.send(method, path, body).map(drop)
+    }
+
+    fn send(&self, method: &str, path: &str, body: Option<u32>) -> Result<String> {
+        let url = format!("{}/admin/v2/{path}", self.url);
+        let mut request = ureq::http::Request::builder().method(method).uri(&url);
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let request = request.header("Content-Type", "application/json").body(body)?;
+        let mut response = self.agent.run(request).with_context(|| format!("`{url}`"))?;
+        let status = response.status();
+        let said = response.body_mut().read_to_string()?;
+        if !status.is_success() {
+            bail!("`{method} {url}` was answered with {status}: {said}");
+        }
+        Ok(said)
+    }
+}
+
+fn path(topic: &str) -> String {
+    format!("persistent/public/default/{topic}")
+}
