@@ -2,7 +2,7 @@
 
 use crate::{Commit, Line, Stamp, Store, StoreError, UserCommit, UserKey};
 use muster_core::codec::Damaged;
-use muster_core::{Profile, Time, due};
+use muster_core::{Profile, Time, due, transitions};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -122,7 +122,8 @@ fn read(
     let stamp = Stamp::default();
     // What nobody may have been told goes along.
     let untold = record.stamp.untold;
-    let transitions: Vec<Line> = untold.map(|untold| untold.lines.clone()).unwrap_or_default();
+    let told: Vec<Line> = untold.map(|untold| untold.lines.clone()).unwrap_or_default();
+    let transition = transitions(&record.state).map_err(damaged)?;
     Ok(Some(UserCommit {
         key: key.clone(),
         state: Some(record.state),
@@ -131,7 +132,8 @@ fn read(
         due,
         history,
         members,
-        transitions,
+        transition,
+        transitions: told,
         shadow: shadow.map(Some),
         is_new: true,
         fired: None,

@@ -23,6 +23,8 @@ mod schema;
 mod session;
 mod settings;
 mod statements;
+#[cfg(test)]
+pub(crate) mod tests;
 mod timers;
 
 pub use error::CqlError;

@@ -94,6 +94,9 @@ pub struct UserCommit {
     pub members: Vec<(AudienceKey, Option<Time>)>,
     /// Transitions to be told, in order.
     pub transitions: Vec<Line>,
+    /// How many transitions there were of her with these, by which a later word on who is in an audience
+    /// is told from an earlier one.
+    pub transition: u64,
     /// What is kept of her beside that, for rules or an engine that are tried; unchanged when there
     /// is none, and none from now on when there is none inside.
     pub shadow: Option<Option<Arc<Vec<u8>>>>,

@@ -3,13 +3,25 @@
 mod agreement;
 
 use super::{
-    Commit, EmbeddedStore, MemoryStore, Store, StoreError, StoreOptions, UserCommit, UserKey,
+    Commit, EmbeddedStore, Line, MemoryStore, Stamp, Store, StoreError, StoreOptions, UserCommit,
+    UserKey,
 };
 use muster_core::{Arrival, AudienceKey, Event, Time, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Runs the check on every kind of store, the embedded one opened anew where the check says so.
+/// Runs the check on every kind of store, those that last opened anew where the check says so.
 fn on_every_store(check: impl Fn(&mut dyn FnMut() -> Arc<dyn Store>)) {
+    #[cfg(feature = "cql")]
+    {
+        let keyspace = crate::cql::tests::Keyspace::new();
+        check(&mut || Arc::new(keyspace.open()));
+    }
+    on_stores_of_one_process(check);
+}
+
+/// The same, of what only stores do that no other process writes.
+fn on_stores_of_one_process(check: impl Fn(&mut dyn FnMut() -> Arc<dyn Store>)) {
     let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
     check(&mut || memory.clone());
     let folder = tempfile::tempdir().unwrap();
@@ -19,15 +31,15 @@ fn on_every_store(check: impl Fn(&mut dyn FnMut() -> Arc<dyn Store>)) {
     });
 }
 
-fn at(milliseconds: i64) -> Time {
+pub(crate) fn at(milliseconds: i64) -> Time {
     Time::from_milliseconds(milliseconds).unwrap()
 }
 
-fn key(workspace: &str, user: &str) -> UserKey {
+pub(crate) fn key(workspace: &str, user: &str) -> UserKey {
     UserKey { workspace: workspace.into(), user: user.into() }
 }
 
-fn arrival(number: u64, name: &str, milliseconds: i64) -> Arrival {
+pub(crate) fn arrival(number: u64, name: &str, milliseconds: i64) -> Arrival {
     let event = Event {
         name: name.into(),
         time: at(milliseconds),
@@ -38,7 +50,7 @@ fn arrival(number: u64, name: &str, milliseconds: i64) -> Arrival {
     Arrival { number, event: Arc::new(event) }
 }
 
-fn user(key: UserKey) -> UserCommit {
+pub(crate) fn user(key: UserKey) -> UserCommit {
     UserCommit {
         key,
         state: Some(b"state".to_vec().into()),
@@ -49,11 +61,29 @@ fn user(key: UserKey) -> UserCommit {
         members: Vec::new(),
         transitions: Vec::new(),
         shadow: None,
+        transition: 0,
         is_new: false,
+        fired: None,
+        stamp: Stamp::default(),
+        next: Stamp::default(),
     }
 }
 
-fn commit(clock: i64, users: Vec<UserCommit>) -> Commit {
+/// Commits from what the store knows of the users by now. All of it counts.
+pub(crate) fn put(store: &dyn Store, mut commit: Commit) {
+    for user in &mut commit.users {
+        let record = store.user(&user.key).unwrap();
+        user.is_new |= record.is_none();
+        user.stamp = record.map(|record| record.stamp).unwrap_or_default();
+        user.fired = user.due_before;
+        user.next = user.stamp.after(user.due, user.fired);
+    }
+    let committed = store.commit(commit).unwrap();
+    assert_eq!(committed.overtaken, []);
+    store.settle(&committed).unwrap();
+}
+
+pub(crate) fn commit(clock: i64, users: Vec<UserCommit>) -> Commit {
     Commit {
         made: at(clock),
         clock: at(clock),
@@ -61,6 +91,7 @@ fn commit(clock: i64, users: Vec<UserCommit>) -> Commit {
         dead_letters: Vec::new(),
         audiences: Vec::new(),
         documents: Vec::new(),
+        kept_ms: HashMap::new(),
     }
 }
 
@@ -70,13 +101,13 @@ fn a_user_is_what_was_committed_last() {
         let store = open();
         assert_eq!(store.user(&key("w", "ann")).unwrap(), None);
         assert_eq!(store.clock(), Time::EPOCH);
-        store.commit(commit(5, vec![user(key("w", "ann"))])).unwrap();
+        put(&*store, commit(5, vec![user(key("w", "ann"))]));
         let only_state = UserCommit {
             state: Some(b"new".to_vec().into()),
             profile: None,
             ..user(key("w", "ann"))
         };
-        store.commit(commit(7, vec![only_state])).unwrap();
+        put(&*store, commit(7, vec![only_state]));
         drop(store);
         let store = open();
         let record = store.user(&key("w", "ann")).unwrap().unwrap();
@@ -104,10 +135,10 @@ fn history_is_read_by_name_and_time_in_the_order_of_arrival() {
             ],
             ..user(key("w", "ann"))
         };
-        store.commit(commit(1, vec![ann, user(key("w", "anna"))])).unwrap();
+        put(&*store, commit(1, vec![ann, user(key("w", "anna"))]));
         let later =
             UserCommit { history: vec![arrival(6, "buy", 10_000_001)], ..user(key("w", "ann")) };
-        store.commit(commit(2, vec![later])).unwrap();
+        put(&*store, commit(2, vec![later]));
         drop(store);
         let store = open();
         let numbers = |event: Option<&str>, from: i64, to: i64| -> Vec<u64> {
@@ -131,9 +162,10 @@ fn timers_are_due_in_the_order_of_instant_workspace_and_user() {
         let store = open();
         let timed =
             |name: &str, due: i64| UserCommit { due: Some(at(due)), ..user(key("w", name)) };
-        store
-            .commit(commit(1, vec![timed("c", 20), timed("b", 10), timed("a", 20), timed("d", -1)]))
-            .unwrap();
+        put(
+            &*store,
+            commit(1, vec![timed("c", 20), timed("b", 10), timed("a", 20), timed("d", -1)]),
+        );
         let due = |store: &dyn Store, until: i64| -> Vec<(i64, String)> {
             let due = store.due(at(until), 100).unwrap();
             due.into_iter().map(|(at, key)| (at.milliseconds(), key.user.to_string())).collect()
@@ -146,7 +178,7 @@ fn timers_are_due_in_the_order_of_instant_workspace_and_user() {
         let moved =
             UserCommit { due_before: Some(at(10)), due: Some(at(5)), ..user(key("w", "b")) };
         let gone = UserCommit { due_before: Some(at(-1)), due: None, ..user(key("w", "d")) };
-        store.commit(commit(2, vec![moved, gone])).unwrap();
+        put(&*store, commit(2, vec![moved, gone]));
         let expected: Vec<(i64, String)> = vec![(5, "b".into())];
         assert_eq!(due(&*store, 6), expected);
         assert_eq!(due(&*store, 5), []);
@@ -155,7 +187,7 @@ fn timers_are_due_in_the_order_of_instant_workspace_and_user() {
         // One that is due earlier than what was looked at before is found all the same.
         let store = open();
         assert_eq!(due(&*store, 5), []);
-        store.commit(commit(3, vec![timed("e", 1)])).unwrap();
+        put(&*store, commit(3, vec![timed("e", 1)]));
         assert_eq!(due(&*store, 5), [(1, "e".to_string())]);
     });
 }
@@ -171,9 +203,9 @@ fn members_are_paged_by_user() {
         };
         let mut both = member("b", 2);
         both.members.push((new, Some(at(9))));
-        store.commit(commit(1, vec![member("c", 3), both, member("a", 1)])).unwrap();
+        put(&*store, commit(1, vec![member("c", 3), both, member("a", 1)]));
         let left = UserCommit { members: vec![(vip, None)], ..user(key("w", "b")) };
-        store.commit(commit(2, vec![left])).unwrap();
+        put(&*store, commit(2, vec![left]));
         let page = |after: Option<&str>, limit: usize| -> Vec<(String, i64)> {
             let found = store.members("w", vip, after, limit).unwrap();
             found
@@ -193,14 +225,17 @@ fn members_are_paged_by_user() {
 
 #[test]
 fn transitions_are_read_from_a_cursor_until_they_expire() {
-    on_every_store(|open| {
+    on_stores_of_one_process(|open| {
         let store = open();
         let told = |workspace: &str, lines: &[&str]| UserCommit {
-            transitions: lines.iter().map(|line| line.as_bytes().to_vec()).collect(),
+            transitions: (1..)
+                .zip(lines)
+                .map(|(number, line)| Line { number, json: line.as_bytes().to_vec() })
+                .collect(),
             ..user(key(workspace, "ann"))
         };
-        store.commit(commit(10, vec![told("w", &["1", "2"]), told("v", &["other"])])).unwrap();
-        store.commit(commit(20, vec![told("w", &["3"])])).unwrap();
+        put(&*store, commit(10, vec![told("w", &["1", "2"]), told("v", &["other"])]));
+        put(&*store, commit(20, vec![told("w", &["3"])]));
         drop(store);
         let store = open();
         let read = |after: u64, limit: usize| -> Vec<(u64, String)> {
@@ -227,21 +262,21 @@ fn transitions_are_read_from_a_cursor_until_they_expire() {
         drop(store);
         let store = open();
         assert!(store.transitions("w", 0, 10).is_err());
-        store.commit(commit(30, vec![told("w", &["4"])])).unwrap();
+        put(&*store, commit(30, vec![told("w", &["4"])]));
         assert_eq!(store.transitions("w", 3, 10).unwrap(), [(4, b"4".to_vec())]);
     });
 }
 
 #[test]
 fn history_expires_by_workspace_and_name() {
-    on_every_store(|open| {
+    on_stores_of_one_process(|open| {
         let store = open();
         const HOUR: i64 = 3_600_000;
         let old = UserCommit {
             history: vec![arrival(1, "buy", 0), arrival(2, "look", 0), arrival(3, "buy", 9 * HOUR)],
             ..user(key("w", "ann"))
         };
-        store.commit(commit(1, vec![old])).unwrap();
+        put(&*store, commit(1, vec![old]));
         let keep_from =
             |_: &str, event: &str| if event == "buy" { at(5 * HOUR) } else { Time::MIN };
         let (mut deleted, mut cursor) = (0, None);
@@ -261,14 +296,12 @@ fn history_expires_by_workspace_and_name() {
 
 #[test]
 fn dead_letters_are_bounded_and_audiences_remembered() {
-    on_every_store(|open| {
+    on_stores_of_one_process(|open| {
         let store = open();
         for turn in 0..11 {
             let letters = (0..1_000).map(|at| format!("{turn} {at}").into_bytes()).collect();
             let audiences = vec![(AudienceKey::of("vip"), "vip".into())];
-            store
-                .commit(Commit { dead_letters: letters, audiences, ..commit(turn, vec![]) })
-                .unwrap();
+            put(&*store, Commit { dead_letters: letters, audiences, ..commit(turn, vec![]) });
         }
         drop(store);
         let store = open();
@@ -289,10 +322,10 @@ fn users_are_counted_by_workspace_and_shadows_go_with_none() {
             shadow: Some(Some(b"shadow".to_vec().into())),
             ..user(key(workspace, name))
         };
-        store.commit(commit(1, vec![new("w", "a"), new("w", "b"), new("v", "a")])).unwrap();
+        put(&*store, commit(1, vec![new("w", "a"), new("w", "b"), new("v", "a")]));
         let unchanged = user(key("w", "a"));
         let without = UserCommit { shadow: Some(None), ..user(key("w", "b")) };
-        store.commit(commit(2, vec![unchanged, without])).unwrap();
+        put(&*store, commit(2, vec![unchanged, without]));
         drop(store);
         let store = open();
         assert_eq!(store.workspaces().unwrap(), [("v".into(), 1), ("w".into(), 2)]);
@@ -309,7 +342,7 @@ fn documents_are_found_by_what_their_names_begin_with() {
         let names = ["a", "b/1", "b/2", "b/10", "b0", "c"];
         let documents = names.map(|name| (name.into(), Some(name.as_bytes().to_vec())));
         let put = |documents: Vec<(Arc<str>, Option<Vec<u8>>)>| {
-            store.commit(Commit { documents, ..commit(1, vec![]) }).unwrap();
+            put(&*store, Commit { documents, ..commit(1, vec![]) });
         };
         put(documents.to_vec());
         put(vec![("b/2".into(), None), ("a".into(), Some(b"other".to_vec()))]);

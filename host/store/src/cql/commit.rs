@@ -9,8 +9,8 @@ use super::{Shared, lock};
 use crate::history::each_row;
 use crate::{Commit, Committed, JournalNote, Line, Untold, UserCommit, UserKey, Version};
 use futures_util::future::{try_join, try_join_all};
+use muster_core::Time;
 use muster_core::codec::put_arrivals;
-use muster_core::{Time, transitions};
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::{CqlValue, MaybeUnset};
 use std::sync::atomic::Ordering;
@@ -181,12 +181,9 @@ impl Shared {
 
     /// What follows from a user who was written: who is in which audience, and timers that were used up.
     async fn put_after(&self, user: &UserCommit) -> Result<(), CqlError> {
-        let transition = user.state.as_deref().map_or(Ok(0), |state| transitions(state));
-        let transition = transition.map_err(|_| CqlError::Damaged { table: "users" })?;
-        let members = user
-            .members
-            .iter()
-            .map(|(audience, since)| self.write_member(&user.key, *audience, *since, transition));
+        let members = user.members.iter().map(|(audience, since)| {
+            self.write_member(&user.key, *audience, *since, user.transition)
+        });
         let timers = used_up(user).map(|at| self.delete_timer(at, &user.key));
         try_join(try_join_all(members), try_join_all(timers)).await?;
         Ok(())

@@ -8,7 +8,6 @@ use super::pending;
 use super::session::Backoff;
 use crate::{Committed, JournalNote, Line, UserKey, Version};
 use futures_util::future::try_join_all;
-use muster_core::transitions;
 
 impl Shared {
     /// Settles the oldest entry of a journal of which the process is gone, if there is one and it falls to
@@ -56,9 +55,8 @@ impl Shared {
                 self.database.pause(&mut backoff).await?;
                 continue;
             }
-            let Some((record, untold)) = record.zip(stamp.untold) else { return Ok(Vec::new()) };
-            let transition = transitions(&record.state);
-            let transition = transition.map_err(|_| CqlError::Damaged { table: "users" })?;
+            let Some(untold) = stamp.untold else { return Ok(Vec::new()) };
+            let transition = untold.lines.last().map_or(0, |line| line.number);
             try_join_all(
                 untold
                     .members

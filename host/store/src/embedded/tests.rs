@@ -1,7 +1,8 @@
 //! What an embedded store refuses, and that it overwrites nothing then.
 
 use super::*;
-use crate::{Commit, UserCommit, UserKey};
+use crate::tests::{key, user};
+use crate::{Commit, Line, UserCommit};
 use fjall::PersistMode;
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,28 +18,13 @@ fn refusal(path: &Path) -> String {
     }
 }
 
-fn commit(user: &str) -> Commit {
+fn commit(name: &str) -> Commit {
     let user = UserCommit {
-        key: UserKey { workspace: "w".into(), user: user.into() },
         state: Some(vec![1; 100].into()),
-        profile: Some(vec![2].into()),
-        due_before: None,
-        due: None,
-        history: Vec::new(),
-        members: Vec::new(),
-        transitions: vec![b"{}".to_vec()],
-        shadow: None,
-        is_new: false,
+        transitions: vec![Line { number: 1, json: b"{}".to_vec() }],
+        ..user(key("w", name))
     };
-    let clock = Time::from_milliseconds(1_000).unwrap();
-    Commit {
-        clock,
-        made: clock,
-        users: vec![user],
-        dead_letters: Vec::new(),
-        audiences: Vec::new(),
-        documents: Vec::new(),
-    }
+    crate::tests::commit(1_000, vec![user])
 }
 
 /// All files below a folder and what they hold.
@@ -68,10 +54,10 @@ fn a_directory_that_is_something_else_is_left_alone() {
 fn another_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).unwrap());
-    fs::write(folder.path().join("FORMAT"), "muster store 4\n").unwrap();
+    fs::write(folder.path().join("FORMAT"), "muster store 5\n").unwrap();
     let before = contents(folder.path());
     let refusal = refusal(folder.path());
-    assert!(refusal.contains("has format 4, and this version knows format 3"), "{refusal}");
+    assert!(refusal.contains("has format 5, and this version knows format 4"), "{refusal}");
     assert_eq!(contents(folder.path()), before);
 }
 

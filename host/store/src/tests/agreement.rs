@@ -1,7 +1,7 @@
 //! The embedded store reads as the one in memory, whatever was done to both.
 
 use super::{arrival, at, commit, key, user};
-use crate::{Commit, EmbeddedStore, MemoryStore, Store, StoreOptions, UserCommit, UserKey};
+use crate::{Commit, EmbeddedStore, Line, MemoryStore, Store, StoreOptions, UserCommit, UserKey};
 use muster_core::{AudienceKey, Time};
 use proptest::collection::vec;
 use proptest::option;
@@ -107,7 +107,10 @@ impl Worker {
         let history = history.collect();
         let members = change.members.into_iter();
         let members = members.map(|(name, since)| (AudienceKey::of(name), since.map(at)));
-        let transition = |line: u8| format!("{key:?} {} {line}", self.number).into_bytes();
+        let transition = |line: u8| {
+            let json = format!("{key:?} {} {line}", self.number).into_bytes();
+            Line { number: self.number, json }
+        };
         UserCommit {
             state: Some(self.number.to_be_bytes().to_vec().into()),
             due_before,
@@ -116,6 +119,7 @@ impl Worker {
             members: members.collect(),
             transitions: (0..change.transitions).map(transition).collect(),
             shadow: change.shadow.map(|shadow| shadow.map(|byte| vec![byte].into())),
+            transition: self.number,
             is_new: self.users.insert(key.clone()),
             ..user(key)
         }
