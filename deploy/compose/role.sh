@@ -11,7 +11,7 @@ case "$password" in
     ;;
 esac
 
-cqlsh --username cassandra --password cassandra scylla --execute "
+cqlsh --username cassandra --password cassandra --execute "
     CREATE ROLE IF NOT EXISTS muster WITH PASSWORD = '$password' AND LOGIN = true;
     ALTER ROLE muster WITH PASSWORD = '$password';
-    GRANT CREATE ON ALL KEYSPACES TO muster;"
+    GRANT CREATE ON ALL KEYSPACES TO muster;" scylla
