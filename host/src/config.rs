@@ -1,7 +1,9 @@
 //! The settings of the service. The default file is their documentation.
 
+mod cluster;
 mod modules;
 
+pub use cluster::{CqlStoreSettings, PulsarSettings, SinkSettings, SourceSettings};
 pub use modules::{LimitSettings, Modules};
 
 use crate::access::AccessSettings;
@@ -28,8 +30,10 @@ pub struct Config {
     pub http: Http,
     /// Who may ask for what.
     pub access: AccessSettings,
-    /// The embedded store.
+    /// Where everything is kept.
     pub store: StoreSettings,
+    /// Where messages come from and transitions go, beside HTTP.
+    pub pulsar: PulsarSettings,
     /// Folders of rules by workspace.
     pub workspaces: BTreeMap<String, PathBuf>,
     /// How messages become batches.
@@ -60,11 +64,15 @@ pub struct Http {
     pub tls: TlsSettings,
 }
 
-/// The embedded store.
+/// Where everything is kept.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
-    /// The folder that holds everything.
+    /// Which store.
+    pub kind: StoreKind,
+    /// The database of a store that is shared.
+    pub cql: CqlStoreSettings,
+    /// The folder of an embedded store.
     pub path: PathBuf,
     /// Memory for blocks read from disk.
     pub cache_bytes: u64,
@@ -74,6 +82,16 @@ pub struct StoreSettings {
     /// How long transitions can be read from a cursor.
     #[serde(deserialize_with = "duration")]
     pub transitions_retention: Duration,
+}
+
+/// Which store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// A folder, of one process.
+    Embedded,
+    /// A database, of any number.
+    Cql,
 }
 
 /// How messages become batches.
@@ -240,6 +258,7 @@ impl Config {
         if let Some((name, _)) = bounds.iter().find(|(_, bound)| *bound == 0) {
             return Err(format!("`{name}` must be at least 1"));
         }
+        cluster::check(self)?;
         self.modules.check()
     }
 

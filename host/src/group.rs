@@ -7,14 +7,16 @@ mod beside;
 
 pub use beside::{Beside, Compared};
 
-use crate::store::{Commit, Store, StoreError, UserCommit, UserKey, UserRecord};
+use crate::store::{
+    Commit, Found, Line, Store, StoreError, UserCommit, UserKey, UserRecord, Wanted,
+};
 use crate::transitions::to_line;
 use beside::Shadow;
 use lru::LruCache;
 use muster_core::codec::Damaged;
 use muster_core::{
-    Arrival, AudienceKey, Decide, Input, Message, Outcome, Plan, Report, Request, Step, Succession,
-    Time, Transition, Verdicts, step,
+    Arrival, AudienceKey, Decide, Extent, Input, Message, Outcome, Plan, Report, Request, Step, Succession,
+    Time, Transition, Verdicts, has_taken, step,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -31,12 +33,15 @@ pub struct Group {
     /// The users in the order in which they were first changed.
     order: Vec<UserKey>,
     /// Users of earlier groups as they were left, those of the last one among them: its commit may
-    /// still be under way.
-    recent: LruCache<UserKey, UserRecord>,
+    /// still be under way. And users who were looked for; none of those who are not known.
+    recent: LruCache<UserKey, Option<UserRecord>>,
     /// The same of their shadows, of those that were looked for.
     recent_shadows: LruCache<UserKey, Option<Arc<Shadow>>>,
     /// What the last group taken adds to histories.
     in_flight: HashMap<UserKey, Vec<Arrival>>,
+    /// Of a shared store: parts of histories that steps wait for, and those that were read for them.
+    wanted: Vec<Wanted>,
+    supplied: HashMap<UserKey, Vec<(Request, Vec<Arrival>)>>,
     dead_letters: Vec<Vec<u8>>,
     /// Audiences whose ids are yet to be committed, and those that were.
     audiences: Vec<(AudienceKey, Arc<str>)>,
@@ -46,8 +51,11 @@ pub struct Group {
 
 #[derive(Debug)]
 struct Pending {
+    /// Stamped as it was read.
     record: UserRecord,
     is_new: bool,
+    /// The timer that was fired.
+    fired: Option<Time>,
     /// Her shadow, once it was set.
     shadow: Option<Option<Arc<Shadow>>>,
     profile_changed: bool,
@@ -55,7 +63,7 @@ struct Pending {
     due: Option<Time>,
     history: Vec<Arrival>,
     members: BTreeMap<AudienceKey, Option<Time>>,
-    transitions: Vec<Vec<u8>>,
+    transitions: Vec<Line>,
 }
 
 /// What users are evaluated by.
@@ -101,6 +109,10 @@ pub enum StepError {
         /// What the core said.
         source: Damaged,
     },
+    /// History of a shared store is to be read first, that of other users at the same time: see
+    /// [`Group::supply`]. Nothing was changed.
+    #[error("history is yet to be read")]
+    Awaits,
     /// The step asked for history again and again.
     #[error("user `{user}` in workspace `{workspace}` needs more history than can be read")]
     Endless {
@@ -131,6 +143,8 @@ impl Group {
             recent: LruCache::new(recent),
             recent_shadows: LruCache::new(recent),
             in_flight: HashMap::new(),
+            wanted: Vec::new(),
+            supplied: HashMap::new(),
             dead_letters: Vec::new(),
             audiences: Vec::new(),
             remembered: HashSet::new(),
@@ -183,15 +197,91 @@ impl Group {
     ) -> Result<Stepped, StepError> {
         let record = self.record(store, key)?;
         let step = self.run(store, rules, key, record.as_ref(), messages, now)?;
-        Ok(self.keep(key, record.map(|record| record.profile), step))
+        Ok(self.keep(key, record, step))
+    }
+
+    /// Whether a user is to be read before her step is taken, where a store is shared.
+    pub fn lacks(&self, key: &UserKey) -> bool {
+        !self.users.contains_key(key) && !self.recent.contains(key)
+    }
+
+    /// Takes what was read of a user.
+    pub fn learn(&mut self, key: UserKey, found: Found) -> Result<(), StoreError> {
+        let shadow = found.shadow.as_deref().map(|bytes| Shadow::read(bytes)).transpose()?;
+        self.recent_shadows.put(key.clone(), shadow.map(Arc::new));
+        self.recent.put(key, found.record);
+        Ok(())
+    }
+
+    /// Reads all history that steps wait for.
+    pub fn supply(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let wanted = std::mem::take(&mut self.wanted);
+        for (part, events) in wanted.iter().zip(store.histories(&wanted)?) {
+            let extent = Extent { first: part.from, last: part.to };
+            let request = Request { event: part.event.clone(), extent };
+            self.supplied.entry(part.key.clone()).or_default().push((request, events));
+        }
+        Ok(())
+    }
+
+    /// Lets go of the history that was read: all steps that waited for it were taken.
+    pub fn discard_supplies(&mut self) {
+        self.supplied.clear();
+    }
+
+    /// Whether a user is known.
+    pub fn knows(&self, store: &dyn Store, key: &UserKey) -> Result<bool, StoreError> {
+        Ok(self.record(store, key)?.is_some_and(|record| record.is_known()))
+    }
+
+    /// Whether a user has taken all of these messages already, by where their sources keep them.
+    pub fn has_taken(
+        &self,
+        store: &dyn Store,
+        key: &UserKey,
+        messages: &[Message],
+    ) -> Result<bool, StepError> {
+        if messages.is_empty() || messages.iter().any(|message| message.origin.is_none()) {
+            return Ok(false);
+        }
+        match self.record(store, key)?.filter(UserRecord::is_known) {
+            Some(record) => has_taken(&record.state, messages)
+                .map_err(|source| StepError::damaged(key, source)),
+            None => Ok(false),
+        }
+    }
+
+    /// Notes which timer a step of this group was brought about by.
+    pub fn note_fired(&mut self, key: &UserKey, at: Time) {
+        if let Some(pending) = self.users.get_mut(key) {
+            pending.fired = Some(at.max(pending.fired.unwrap_or(at)));
+        }
+    }
+
+    /// Lets go of everything that is known of a user, and of what this group changed of her: somebody else
+    /// has written her.
+    pub fn forget(&mut self, key: &UserKey) {
+        self.recent.pop(key);
+        self.recent_shadows.pop(key);
+        self.in_flight.remove(key);
+        if self.users.remove(key).is_some() {
+            self.order.retain(|changed| changed != key);
+        }
     }
 
     /// What is known of a user: by this group, by earlier ones, or by the store.
-    fn record(&self, store: &dyn Store, key: &UserKey) -> Result<Option<UserRecord>, StoreError> {
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn record(
+        &self,
+        store: &dyn Store,
+        key: &UserKey,
+    ) -> Result<Option<UserRecord>, StoreError> {
         match self.users.get(key) {
             Some(pending) => Ok(Some(pending.record.clone())),
             None => match self.recent.peek(key) {
-                Some(record) => Ok(Some(record.clone())),
+                Some(record) => Ok(record.clone()),
                 None => store.user(key),
             },
         }
@@ -199,7 +289,7 @@ impl Group {
 
     /// Takes a step from a record, and keeps nothing of it.
     fn run(
-        &self,
+        &mut self,
         store: &dyn Store,
         rules: Evaluator<'_>,
         key: &UserKey,
@@ -209,6 +299,7 @@ impl Group {
     ) -> Result<Step, StepError> {
         let mut history: Vec<(Request, Vec<Arrival>)> = Vec::new();
         let mut verdicts = Verdicts::default();
+        let record = record.filter(|record| record.is_known());
         for _ in 0..ROUNDS_MAX {
             let input = Input {
                 state: record.map(|record| record.state.as_slice()),
@@ -223,6 +314,9 @@ impl Group {
             match outcome.map_err(|source| StepError::damaged(key, source))? {
                 Outcome::Needs(requests, told) => {
                     verdicts = told;
+                    if store.is_shared() && self.awaits(key, &requests) {
+                        return Err(StepError::Awaits);
+                    }
                     for request in requests {
                         let events = self.history(store, key, &request)?;
                         history.push((request, events));
@@ -234,6 +328,27 @@ impl Group {
         Err(StepError::endless(key))
     }
 
+    /// Whether parts of a user's history are yet to be read; then they are noted as wanted.
+    fn awaits(&mut self, key: &UserKey, requests: &[Request]) -> bool {
+        let supplied = self.supplied.get(key);
+        let is_missing = |request: &&Request| {
+            !supplied.is_some_and(|parts| parts.iter().any(|(part, _)| part == *request))
+        };
+        let missing: Vec<Wanted> = requests
+            .iter()
+            .filter(is_missing)
+            .map(|request| Wanted {
+                key: key.clone(),
+                event: request.event.clone(),
+                from: request.extent.first,
+                to: request.extent.last,
+            })
+            .collect();
+        let awaits = !missing.is_empty();
+        self.wanted.extend(missing);
+        awaits
+    }
+
     /// A part of a user's history: what is stored, and what is yet to be.
     fn history(
         &self,
@@ -242,7 +357,11 @@ impl Group {
         request: &Request,
     ) -> Result<Vec<Arrival>, StoreError> {
         let extent = request.extent;
-        let mut events = store.history(key, request.event.as_deref(), extent.first, extent.last)?;
+        let supplied = self.supplied.get(key).into_iter().flatten();
+        let mut events = match supplied.into_iter().find(|(part, _)| part == request) {
+            Some((_, events)) => events.clone(),
+            None => store.history(key, request.event.as_deref(), extent.first, extent.last)?,
+        };
         let unstored = self.in_flight.get(key).into_iter().flatten();
         let pending = self.users.get(key).into_iter().flat_map(|user| &user.history);
         events.extend(unstored.chain(pending).filter(|arrival| request.covers(arrival)).cloned());
@@ -252,13 +371,14 @@ impl Group {
         Ok(events)
     }
 
-    /// Keeps what a step changed of a user, whose profile was that if she was known.
-    fn keep(&mut self, key: &UserKey, profile: Option<Arc<Vec<u8>>>, step: Step) -> Stepped {
+    /// Keeps what a step changed of a user, of whom that was known.
+    fn keep(&mut self, key: &UserKey, record: Option<UserRecord>, step: Step) -> Stepped {
         let pending = self.users.entry(key.clone()).or_insert_with(|| {
             self.order.push(key.clone());
             Pending {
-                is_new: profile.is_none(),
-                record: UserRecord { state: Arc::default(), profile: profile.unwrap_or_default() },
+                is_new: !record.as_ref().is_some_and(UserRecord::is_known),
+                record: record.unwrap_or_default(),
+                fired: None,
                 shadow: None,
                 profile_changed: false,
                 due_before: step.due_before,
@@ -277,7 +397,10 @@ impl Group {
         pending.history.extend(step.history);
         let has_changed_members = !step.members.is_empty();
         pending.members.extend(step.members);
-        pending.transitions.extend(step.transitions.iter().map(|t| to_line(key, t)));
+        pending.transitions.extend(step.transitions.iter().map(|transition| Line {
+            number: transition.number,
+            json: to_line(key, transition),
+        }));
         Stepped {
             transitions: step.transitions,
             due_before: step.due_before,
@@ -297,27 +420,37 @@ impl Group {
             if !pending.history.is_empty() {
                 self.in_flight.insert(key.clone(), pending.history.clone());
             }
-            self.recent.put(key.clone(), pending.record.clone());
+            let stamp = pending.record.stamp;
+            let next = stamp.after(pending.due, pending.fired);
+            let (state, profile) = (pending.record.state, pending.record.profile);
+            let record =
+                UserRecord { state: state.clone(), profile: profile.clone(), stamp: next.clone() };
+            self.recent.put(key.clone(), Some(record));
             let shadow = pending.shadow.map(|shadow| {
                 self.recent_shadows.put(key.clone(), shadow.clone());
                 shadow.map(|shadow| Arc::new(shadow.encode()))
             });
             commits.push(UserCommit {
                 key,
-                state: Some(pending.record.state),
-                profile: pending.profile_changed.then_some(pending.record.profile),
+                state: Some(state),
+                profile: pending.profile_changed.then_some(profile),
                 due_before: pending.due_before,
                 due: pending.due,
                 history: pending.history,
                 members: pending.members.into_iter().collect(),
+                transition: pending.transitions.last().map_or(0, |line| line.number),
                 transitions: pending.transitions,
                 shadow,
                 is_new: pending.is_new,
+                fired: pending.fired,
+                stamp,
+                next,
             });
         }
         let dead_letters = std::mem::take(&mut self.dead_letters);
         let audiences = std::mem::take(&mut self.audiences);
         let documents = std::mem::take(&mut self.documents);
-        Commit { clock, made, users: commits, dead_letters, audiences, documents }
+        let (users, kept_ms) = (commits, HashMap::new());
+        Commit { clock, made, users, dead_letters, audiences, documents, kept_ms }
     }
 }

@@ -69,6 +69,16 @@ pub struct Metrics {
     pub setting_loads: IntCounterVec,
     /// Loads of rules by outcome.
     pub rule_loads: IntCounterVec,
+    /// Users whom another instance wrote while they were being evaluated, so that they are again.
+    pub overtaken: IntCounter,
+    /// Turns of instances that are gone, settled by this one.
+    pub recovered: IntCounter,
+    /// Whether something is waited for, by what.
+    pub waiting: IntGaugeVec,
+    /// Messages of a source that were put aside.
+    pub dead_letters: IntCounter,
+    /// How long the database took to answer, by what it was asked for.
+    pub cql: HistogramVec,
 }
 
 /// How long the stages of a message take, each from its beginning to its end.
@@ -82,6 +92,8 @@ pub struct Stages {
     pub step: Histogram,
     /// Making a turn durable.
     pub commit: Histogram,
+    /// Telling what came of a turn, where the store does not.
+    pub publish: Histogram,
     /// A whole request that sends messages.
     pub request: Histogram,
 }
@@ -94,6 +106,7 @@ impl Stages {
             queue: stage("queue"),
             step: stage("step"),
             commit: stage("commit"),
+            publish: stage("publish"),
             request: stage("request"),
         }
     }
@@ -118,6 +131,8 @@ impl Metrics {
             .buckets(exponential_buckets(start, factor, count)?);
         let sizes = HistogramOpts::new("muster_batch_messages", "Messages of a committed group")
             .buckets(exponential_buckets(1.0, 2.0, 13)?);
+        let cql = HistogramOpts::new("muster_cql_seconds", "Seconds until the database answered")
+            .buckets(exponential_buckets(1.0 / 8192.0, 2.0, 18)?);
         let likely_error = HistogramOpts::new(
             "muster_likely_error_ratio",
             "How far answers may be off that were decided without history, as a share of them",
@@ -190,6 +205,15 @@ impl Metrics {
                 &["part", "outcome"],
             )?,
             rule_loads: register.counters("rule_loads", "Loads of rules", &["outcome"])?,
+            overtaken: register
+                .counter("overtaken", "Users whom another instance wrote meanwhile")?,
+            recovered: register.counter("recovered", "Turns of instances that are gone, settled")?,
+            waiting: register.add(IntGaugeVec::new(
+                Opts::new("muster_waiting", "Whether something does not answer and is waited for"),
+                &["for"],
+            )?)?,
+            dead_letters: register.counter("dead_letters", "Messages of a source put aside")?,
+            cql: register.add(HistogramVec::new(cql, &["operation"])?)?,
             registry,
         })
     }

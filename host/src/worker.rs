@@ -7,6 +7,7 @@
 mod committer;
 mod lane;
 mod lanes;
+mod recovery;
 mod rules;
 mod sweep;
 mod trial;
@@ -16,9 +17,11 @@ use crate::clock::Clock;
 use crate::config::{Config, milliseconds};
 use crate::lifecycle::{Deployment, Observed};
 use crate::metrics::Metrics;
-use crate::store::{Store, UserKey};
+use crate::sink::Sink;
+use crate::store::{Store, StoreError, UserKey};
 use committer::Committer;
 use muster_core::Message;
+use recovery::Recovery;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -61,6 +64,9 @@ pub enum Unavailable {
     /// The service is ending.
     #[error("the service is shutting down: send these again when it is back")]
     ShuttingDown,
+    /// What the service depends on does not answer.
+    #[error("waiting for {0}")]
+    Waiting(Arc<str>),
     /// The store failed.
     #[error("the store accepts nothing any more: {0}")]
     StoreFailed(Arc<str>),
@@ -70,8 +76,11 @@ pub enum Unavailable {
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
+    sink: Arc<Sink>,
     failed: Mutex<Option<Arc<str>>>,
     ready: AtomicBool,
+    /// Whether nobody waits any more for what does not answer.
+    is_closing: AtomicBool,
     committed: watch::Sender<u64>,
     /// What is seen of each workspace's rules.
     pub(crate) observed: Mutex<HashMap<Arc<str>, Observed>>,
@@ -85,6 +94,22 @@ impl Shared {
         lock(&self.failed).get_or_insert(reason.into());
     }
 
+    /// Notes that the store failed, unless it is only that nobody waits for it any more.
+    fn give_up(&self, error: &StoreError) -> Unavailable {
+        if self.is_closing.load(Ordering::Acquire) {
+            return Unavailable::ShuttingDown;
+        }
+        self.fail(&error.to_string());
+        Unavailable::StoreFailed(error.to_string().into())
+    }
+
+    /// What is waited for, and why, if anything is.
+    fn waits(&self) -> Option<Arc<str>> {
+        let waits = [("the database", self.store.outage()), ("the sink", self.sink.outage())];
+        let waits = waits.into_iter().find_map(|(what, why)| Some((what, why?)));
+        waits.map(|(what, why)| format!("{what}: {why}").into())
+    }
+
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
         lock(&self.failed).clone()
     }
@@ -96,6 +121,8 @@ pub struct Worker {
     room: Arc<Semaphore>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Of a store that is shared.
+    recovery: Mutex<Option<Recovery>>,
     queue_messages_max: usize,
 }
 
@@ -104,6 +131,7 @@ impl Worker {
     pub fn start(
         config: &Config,
         store: Arc<dyn Store>,
+        sink: Arc<Sink>,
         clock: Box<dyn Clock>,
         deployments: HashMap<Arc<str>, Deployment>,
         metrics: Arc<Metrics>,
@@ -114,6 +142,8 @@ impl Worker {
             metrics,
             failed: Mutex::new(None),
             ready: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            sink,
             committed: watch::Sender::new(0),
             observed: Mutex::default(),
             differences_kept: Mutex::default(),
@@ -135,12 +165,15 @@ impl Worker {
                 let _ending = Ending(running);
                 turns.run(&taken);
             })?;
+        let recovery = shared.store.is_shared().then(|| Recovery::start(shared.clone()));
+        let recovery = Mutex::new(recovery.transpose()?);
         let queue_messages_max = config.ingest.queue_messages_max;
         Ok(Worker {
             orders: Mutex::new(Some(orders)),
             room: Arc::new(Semaphore::new(queue_messages_max)),
             shared,
             thread: Mutex::new(Some(thread)),
+            recovery,
             queue_messages_max,
         })
     }
@@ -226,6 +259,9 @@ impl Worker {
     pub fn readiness(&self) -> Result<(), Unavailable> {
         match self.shared.failure() {
             Some(reason) => Err(Unavailable::StoreFailed(reason)),
+            None if self.shared.waits().is_some() => {
+                Err(Unavailable::Waiting(self.shared.waits().unwrap_or_default()))
+            }
             None if self.shared.ready.load(Ordering::Acquire) => Ok(()),
             None => Err(Unavailable::ShuttingDown),
         }
@@ -241,9 +277,17 @@ impl Worker {
         self.shared.committed.subscribe()
     }
 
+    /// Waits no longer for what does not answer: what is in the queue is not taken then.
+    pub fn give_up(&self) {
+        self.shared.is_closing.store(true, Ordering::Release);
+        self.shared.store.close();
+        self.shared.sink.close();
+    }
+
     /// Processes what is in the queue, commits it, and ends.
     pub fn stop(&self) {
         *lock(&self.orders) = None;
+        drop(lock(&self.recovery).take());
         let thread = lock(&self.thread).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             self.shared.fail("the worker ended unexpectedly");

@@ -5,7 +5,7 @@
 //! earlier one of both records: each may find that nothing is due.
 
 use super::{Evaluator, Group, StepError, Stepped};
-use crate::store::{Store, StoreError, UserKey, UserRecord};
+use crate::store::{Stamp, Store, StoreError, UserKey, UserRecord};
 use muster_core::codec::Damaged;
 use muster_core::{
     Arrival, AudienceKey, Explanation, Ground, Input, Memberships, Message, Profile, Report,
@@ -86,7 +86,8 @@ impl Group {
         let other = self.run(store, others, key, base, messages, now)?;
         let other_before = base.cloned().unwrap_or_default();
         let (state, profile) = (Arc::new(other.state), other.profile.map(Arc::new));
-        let record = UserRecord { state, profile: profile.unwrap_or(other_before.profile.clone()) };
+        let profile = profile.unwrap_or(other_before.profile.clone());
+        let record = UserRecord { state, profile, stamp: Stamp::default() };
         let mut stepped = self.step(store, rules, key, messages, now)?;
         let counts = self.record(store, key)?.unwrap_or_default();
         let was_compared = shadow.is_some();
@@ -168,9 +169,7 @@ impl Group {
         }
         let shadow = match store.shadow(key)? {
             Some(bytes) => {
-                let shadow =
-                    Shadow::decode(&bytes).ok_or(StoreError::Damaged { table: "shadows" })?;
-                Some(Arc::new(shadow))
+                Some(Arc::new(Shadow::read(&bytes)?))
             }
             None => None,
         };
@@ -206,13 +205,17 @@ impl Shadow {
         out
     }
 
+    pub(super) fn read(bytes: &[u8]) -> Result<Shadow, StoreError> {
+        Shadow::decode(bytes).ok_or(StoreError::Damaged { table: "shadows" })
+    }
+
     fn decode(bytes: &[u8]) -> Option<Shadow> {
         let (since, rest) = bytes.split_first_chunk::<8>()?;
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
         let (state, profile) = rest.split_at_checked(length)?;
         let record =
-            UserRecord { state: Arc::new(state.to_vec()), profile: Arc::new(profile.to_vec()) };
+            UserRecord { state: Arc::new(state.to_vec()), profile: Arc::new(profile.to_vec()), stamp: Stamp::default() };
         Some(Shadow { since: u64::from_le_bytes(*since), record })
     }
 }

@@ -1,9 +1,9 @@
-//! The thread that makes turns durable, one after the other.
+//! The thread that makes turns durable, one after the other, and tells what came of them.
 
 use super::{Delivery, Shared, Unavailable};
-use crate::store::Commit;
+use crate::store::{Commit, UserKey};
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -13,22 +13,33 @@ pub(super) struct Job {
     pub(super) deliveries: Vec<Delivery>,
 }
 
+/// Of a turn that did not count for everybody: whom somebody else wrote meanwhile, and who still waits.
+pub(super) struct Overtaken {
+    pub(super) users: Vec<UserKey>,
+    pub(super) deliveries: Vec<Delivery>,
+}
+
 /// The thread, which holds one turn at a time.
 pub(super) struct Committer {
     jobs: Option<SyncSender<Job>>,
+    done: Receiver<Option<Overtaken>>,
+    is_busy: bool,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Committer {
     pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Committer> {
-        let (jobs, taken) = mpsc::sync_channel::<Job>(0);
+        let (jobs, taken) = mpsc::sync_channel::<Job>(1);
+        let (told, done) = mpsc::sync_channel(1);
         let thread =
             std::thread::Builder::new().name("muster-commit".to_string()).spawn(move || {
                 for job in taken {
-                    commit(&shared, job);
+                    if told.send(commit(&shared, job)).is_err() {
+                        return;
+                    }
                 }
             })?;
-        Ok(Committer { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Committer { jobs: Some(jobs), done, is_busy: false, thread: Some(thread) })
     }
 
     /// Lets go of something on a thread where nobody waits for it.
@@ -39,20 +50,29 @@ impl Committer {
         }
     }
 
-    /// Hands a turn over, when the one before it is committed.
-    pub(super) fn submit(&self, job: Job) {
+    /// Waits until the turn that was handed over last is committed, and says for whom it did not count.
+    pub(super) fn wait(&mut self) -> Option<Overtaken> {
+        // The thread ends before it is told to only by a panic, which the next turn is told of.
+        std::mem::take(&mut self.is_busy).then(|| self.done.recv().ok().flatten()).flatten()
+    }
+
+    /// Hands a turn over. The one before it must have been waited for.
+    pub(super) fn submit(&mut self, job: Job) {
+        assert!(!self.is_busy, "a turn is waited for before the next is handed over");
         let refused = match &self.jobs {
             Some(jobs) => jobs.send(job).err().map(|error| error.0),
             None => Some(job),
         };
-        if let Some(job) = refused {
-            answer(job.deliveries, &Err(Unavailable::ShuttingDown));
+        match refused {
+            Some(job) => answer(job.deliveries, &Err(Unavailable::ShuttingDown)),
+            None => self.is_busy = true,
         }
     }
 }
 
 impl Drop for Committer {
     fn drop(&mut self) {
+        self.wait();
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread has closed its channel, which its callers were told of.
@@ -61,26 +81,41 @@ impl Drop for Committer {
     }
 }
 
-fn commit(shared: &Shared, job: Job) {
-    let failure = shared.failure();
-    let result = match failure {
+fn commit(shared: &Shared, job: Job) -> Option<Overtaken> {
+    let result = match shared.failure() {
         Some(reason) => Err(Unavailable::StoreFailed(reason)),
-        None => {
-            let started = Instant::now();
-            let committed = shared.store.commit(job.commit);
-            let seconds = started.elapsed().as_secs_f64();
-            shared.metrics.stages.commit.observe(seconds);
-            committed.map_err(|error| {
-                shared.fail(&error.to_string());
-                Unavailable::StoreFailed(error.to_string().into())
-            })
-        }
+        None => make_durable(shared, job.commit),
     };
-    if result.is_ok() {
-        shared.metrics.batches.inc();
-        shared.committed.send_modify(|commits| *commits += 1);
+    match result {
+        Ok(users) if users.is_empty() => {
+            shared.metrics.batches.inc();
+            shared.committed.send_modify(|commits| *commits += 1);
+            answer(job.deliveries, &Ok(()));
+            None
+        }
+        Ok(users) => {
+            shared.metrics.overtaken.inc_by(users.len() as u64);
+            Some(Overtaken { users, deliveries: job.deliveries })
+        }
+        Err(error) => {
+            answer(job.deliveries, &Err(error));
+            None
+        }
     }
-    answer(job.deliveries, &result);
+}
+
+/// Commits a turn and tells what came of it. Gives the users for whom it did not count.
+fn make_durable(shared: &Shared, commit: Commit) -> Result<Vec<UserKey>, Unavailable> {
+    let started = Instant::now();
+    let committed = shared.store.commit(commit).map_err(|error| shared.give_up(&error))?;
+    shared.metrics.stages.commit.observe(started.elapsed().as_secs_f64());
+    if !committed.told.is_empty() {
+        let started = Instant::now();
+        shared.sink.tell(&committed.told).map_err(|_| Unavailable::ShuttingDown)?;
+        shared.metrics.stages.publish.observe(started.elapsed().as_secs_f64());
+        shared.store.settle(&committed).map_err(|error| shared.give_up(&error))?;
+    }
+    Ok(committed.overtaken)
 }
 
 pub(super) fn answer(deliveries: Vec<Delivery>, result: &Result<(), Unavailable>) {

@@ -7,7 +7,7 @@ use super::trial::{self, Trial};
 use crate::group::{Group, StepError, Stepped};
 use crate::store::UserKey;
 use muster_core::{Message, Time};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +24,8 @@ pub(super) struct Task {
     pub(super) key: UserKey,
     pub(super) messages: Vec<Message>,
     pub(super) now: Time,
+    /// Whether a timer brings it about, which was found under that instant.
+    pub(super) is_timer: bool,
 }
 
 impl Lane {
@@ -32,14 +34,49 @@ impl Lane {
         Lane { shared, rules: HashMap::new(), group: Group::new(recent) }
     }
 
-    /// Takes steps, one after the other.
+    /// Takes steps, those of a user one after the other. Those that need history of a shared store are put
+    /// off, and taken when it was read for all of them.
     pub(super) fn run(&mut self, tasks: &[Task]) -> Result<(), StepError> {
-        tasks.iter().try_for_each(|task| self.take(task))
+        let store = self.shared.store.clone();
+        let mut tasks: Vec<&Task> = tasks.iter().collect();
+        while !tasks.is_empty() {
+            let mut waiting: HashSet<&UserKey> = HashSet::new();
+            let mut put_off = Vec::new();
+            for task in tasks {
+                let waits = waiting.contains(&task.key)
+                    || match self.take(task) {
+                        Err(StepError::Awaits) => true,
+                        taken => taken.map(|()| false)?,
+                    };
+                if waits {
+                    waiting.insert(&task.key);
+                    put_off.push(task);
+                }
+            }
+            if !put_off.is_empty() {
+                self.group.supply(&*store)?;
+            }
+            tasks = put_off;
+        }
+        self.group.discard_supplies();
+        Ok(())
     }
 
-    /// Takes a step.
-    pub(super) fn take(&mut self, task: &Task) -> Result<(), StepError> {
-        self.step(&task.key, &task.messages, task.now)
+    fn take(&mut self, task: &Task) -> Result<(), StepError> {
+        let store = self.shared.store.clone();
+        // A timer may be written before its user, and stay when nobody comes to write her.
+        if task.is_timer && !self.group.knows(&*store, &task.key)? {
+            return Ok(());
+        }
+        if self.group.has_taken(&*store, &task.key, &task.messages)? {
+            self.shared.metrics.duplicates.inc_by(task.messages.len() as u64);
+            return Ok(());
+        }
+        self.step(&task.key, &task.messages, task.now)?;
+        if task.is_timer {
+            self.group.note_fired(&task.key, task.now);
+        }
+        Ok(())
     }
 
     fn step(&mut self, key: &UserKey, messages: &[Message], now: Time) -> Result<(), StepError> {

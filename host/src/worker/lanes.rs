@@ -3,7 +3,7 @@
 use super::Shared;
 use super::lane::{Lane, Task};
 use crate::group::StepError;
-use crate::store::{Commit, UserKey};
+use crate::store::{Commit, Store, UserKey};
 use muster_core::Time;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ const ALONE_MAX: usize = 16;
 
 /// Lanes, each on a thread of its own while steps are taken; the first is on the worker's.
 pub(super) struct Lanes {
+    store: Arc<dyn Store>,
     lanes: Vec<Lane>,
     threads: Vec<Thread>,
 }
@@ -38,7 +39,8 @@ impl Lanes {
         let lane = |_| Lane::new(shared.clone(), recent);
         let threads = (1..lanes.get()).map(Thread::start);
         let threads = threads.collect::<std::io::Result<_>>()?;
-        Ok(Lanes { lanes: (0..lanes.get()).map(lane).collect(), threads })
+        let (store, lanes) = (shared.store.clone(), (0..lanes.get()).map(lane).collect());
+        Ok(Lanes { store, lanes, threads })
     }
 
     /// The lane for what is of no user.
@@ -67,13 +69,15 @@ impl Lanes {
     /// # Errors
     /// When one fails; which of the others were taken is then open.
     pub(super) fn run(&mut self, tasks: Vec<Task>) -> Result<(), StepError> {
-        if self.threads.is_empty() || tasks.len() <= ALONE_MAX {
-            return tasks.into_iter().try_for_each(|task| self.of(&task.key).take(&task));
-        }
+        self.read_ahead(&tasks)?;
+        let is_alone = self.threads.is_empty() || tasks.len() <= ALONE_MAX;
         let mut parts: Vec<Vec<Task>> = self.lanes.iter().map(|_| Vec::new()).collect();
         for task in tasks {
             let at = self.place(&task.key);
             parts[at].push(task);
+        }
+        if is_alone {
+            return self.lanes.iter_mut().zip(parts).try_for_each(|(lane, part)| lane.run(&part));
         }
         let mut lanes = std::mem::take(&mut self.lanes).into_iter().zip(parts);
         let own = lanes.next();
@@ -91,6 +95,26 @@ impl Lanes {
             result = result.and(stepped);
         }
         result
+    }
+
+    /// Reads the users of a shared store who are not remembered, all at once.
+    fn read_ahead(&mut self, tasks: &[Task]) -> Result<(), StepError> {
+        if !self.store.is_shared() {
+            return Ok(());
+        }
+        let mut lacking: Vec<UserKey> = Vec::new();
+        for task in tasks {
+            if self.of(&task.key).group.lacks(&task.key) {
+                lacking.push(task.key.clone());
+            }
+        }
+        lacking.sort_unstable();
+        lacking.dedup();
+        let found = self.store.read(&lacking)?;
+        for (key, found) in lacking.into_iter().zip(found) {
+            self.of(&key).group.learn(key, found)?;
+        }
+        Ok(())
     }
 
     /// What all of them changed, to be committed at that clock.

@@ -5,13 +5,16 @@ use super::lock;
 use super::turn::Turns;
 use crate::group::StepError;
 use crate::lifecycle::Sweep;
-use crate::store::UserKey;
+use crate::store::{UserKey, UserRecord};
 use muster_core::evaluated_by;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long users are evaluated anew in one turn, so that live messages wait no longer for that.
 const SWEEP_TIME_MAX: Duration = Duration::from_millis(2);
+
+/// Users of a shared store that are read in one turn: live messages wait until they are.
+const SHARED_USERS_MAX: usize = 64;
 
 /// Where looking for users who have yet to go over goes on.
 #[derive(Debug, Default)]
@@ -23,10 +26,17 @@ pub(super) struct SweepPlace {
 impl Turns {
     /// Evaluates users anew whom other rules evaluated last, and begins and ends their shadows.
     pub(super) fn sweep(&mut self) -> Result<(), StepError> {
-        let Some((workspace, mut place)) = self.sweeping.pop_front() else { return Ok(()) };
         let store = self.shared.store.clone();
-        let users =
-            store.users(&workspace, place.after.as_deref(), self.settings.reevaluations_max)?;
+        self.notice_division();
+        let Some((workspace, mut place)) = self.sweeping.pop_front() else { return Ok(()) };
+        let limit = match store.is_shared() {
+            true => self.settings.reevaluations_max.min(SHARED_USERS_MAX),
+            false => self.settings.reevaluations_max,
+        };
+        let users = store.users(&workspace, place.after.as_deref(), limit)?;
+        if store.is_shared() {
+            return self.sweep_shared(workspace, place, users);
+        }
         let mut is_done = true;
         let started = Instant::now();
         for user in users {
@@ -36,8 +46,7 @@ impl Turns {
             }
             let key = UserKey { workspace: workspace.clone(), user: user.clone() };
             if self.is_behind(&key)? {
-                let task = Task { key, messages: Vec::new(), now: self.stood };
-                self.lanes.of(&task.key).take(&task)?;
+                self.go_over(vec![key])?;
             }
             place.users += 1;
             place.after = Some(user);
@@ -45,11 +54,63 @@ impl Turns {
         self.settle(workspace, (!is_done).then_some(place))
     }
 
+    /// The same of a store that is shared: users are read together, and only those who fall to this process
+    /// go over here.
+    fn sweep_shared(
+        &mut self,
+        workspace: Arc<str>,
+        mut place: SweepPlace,
+        users: Vec<Arc<str>>,
+    ) -> Result<(), StepError> {
+        let store = self.shared.store.clone();
+        place.users += users.len() as u64;
+        let last = users.last().cloned();
+        let key = |user| UserKey { workspace: workspace.clone(), user };
+        let mine: Vec<UserKey> =
+            users.into_iter().map(key).filter(|key| store.is_mine(key)).collect();
+        let mut behind = Vec::new();
+        for (key, found) in mine.iter().zip(store.read(&mine)?) {
+            if self.lanes.of(key).group.lacks(key) {
+                self.lanes.of(key).group.learn(key.clone(), found)?;
+            }
+            if self.is_behind(key)? {
+                behind.push(key.clone());
+            }
+        }
+        self.go_over(behind)?;
+        let is_done = last.is_none();
+        place.after = last;
+        self.settle(workspace, (!is_done).then_some(place))
+    }
+
+    fn go_over(&mut self, keys: Vec<UserKey>) -> Result<(), StepError> {
+        let now = self.stood;
+        let task = |key| Task { key, messages: Vec::new(), now, is_timer: false };
+        self.lanes.run(keys.into_iter().map(task).collect())
+    }
+
+    /// Begins anew when users fall to other processes than before: some of them may have been left to one
+    /// that is gone.
+    fn notice_division(&mut self) {
+        let division = self.shared.store.division();
+        if division == self.division {
+            return;
+        }
+        self.division = division;
+        self.sweeping.clear();
+        let workspaces = self.rules.keys().cloned();
+        self.sweeping.extend(workspaces.map(|workspace| (workspace, SweepPlace::default())));
+    }
+
     /// Whether a user has yet to go over to the rules, or to have a shadow, or to lose one.
     fn is_behind(&mut self, key: &UserKey) -> Result<bool, StepError> {
         let Some(deployment) = self.rules.get(&key.workspace) else { return Ok(false) };
         let store = &*self.shared.store;
-        let Some(record) = store.user(key)? else { return Ok(false) };
+        let record = match store.is_shared() {
+            true => self.lanes.of(key).group.record(store, key)?,
+            false => store.user(key)?,
+        };
+        let Some(record) = record.filter(UserRecord::is_known) else { return Ok(false) };
         let plan = &deployment.arms[deployment.arm_of(&key.workspace, &key.user)].ruleset.plan;
         if evaluated_by(&record.state) != Ok(plan.fingerprint()) {
             return Ok(true);

@@ -1,6 +1,6 @@
 //! Turns: timers that are due, a batch of messages by user, users to evaluate anew.
 
-use super::committer::{Committer, Job, answer};
+use super::committer::{Committer, Job, Overtaken, answer};
 use super::lane::Task;
 use super::lanes::Lanes;
 use super::rules::WorkspaceRules;
@@ -10,8 +10,8 @@ use super::{Delivery, Order, Shared, Unavailable, lock};
 use crate::clock::{Clock, wall_time};
 use crate::group::StepError;
 use crate::lifecycle::{Deployment, Failures, Observed, Subject};
-use crate::store::{HistoryCursor, UserKey};
-use muster_core::{Reach, Time};
+use crate::store::{Commit, HistoryCursor, UserKey};
+use muster_core::{Message, Reach, Time};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How long a turn waits when there is nothing to do: timers are late by at most this.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// How often timers are looked for in a store that is shared.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Timers fired in one turn: beside a full batch they must not hold up live messages.
 const TIMERS_MAX: usize = 512;
 /// Users kept as they were left, by all lanes together. By each at least as many as so many of the
@@ -59,8 +61,18 @@ pub(super) struct Turns {
     pub(super) rules: HashMap<Arc<str>, Arc<Deployment>>,
     pub(super) lanes: Lanes,
     committer: Committer,
-    /// Timers that were fired in the last turn, and are still in the store while it is committed.
-    fired: HashSet<(Time, UserKey)>,
+    /// Timers by the turn in which they were fired: they are still in the store while it is committed.
+    fired: HashMap<(Time, UserKey), u64>,
+    /// When timers were looked for, in a store where that costs something.
+    looked: Option<Instant>,
+    /// Messages of the turn being committed, by user: of a shared store, where it may not count.
+    under_way: HashMap<UserKey, Vec<Message>>,
+    /// Messages of users whom somebody else wrote, to be taken again before all others, and who waits for
+    /// them.
+    again: Vec<(UserKey, Vec<Message>)>,
+    waiting: Vec<Delivery>,
+    /// How users fall to processes, when that was looked at last.
+    pub(super) division: u64,
     /// Workspaces whose users have yet to go over to other rules, and how far that has come.
     pub(super) sweeping: VecDeque<(Arc<str>, SweepPlace)>,
     expiring: Option<HistoryCursor>,
@@ -97,7 +109,12 @@ impl Turns {
             rules: HashMap::new(),
             lanes,
             committer,
-            fired: HashSet::new(),
+            fired: HashMap::new(),
+            looked: None,
+            under_way: HashMap::new(),
+            again: Vec::new(),
+            waiting: Vec::new(),
+            division: 0,
             sweeping: VecDeque::new(),
             expiring: None,
             turns: 0,
@@ -123,9 +140,40 @@ impl Turns {
                 None => self.turn(intake),
             }
             if ended {
+                self.finish();
                 return;
             }
         }
+    }
+
+    /// Takes what did not count again, until it does.
+    fn finish(&mut self) {
+        loop {
+            self.take_back();
+            if self.again.is_empty() && self.waiting.is_empty() {
+                return;
+            }
+            match self.shared.failure() {
+                Some(reason) => {
+                    let waiting = std::mem::take(&mut self.waiting);
+                    return answer(waiting, &Err(Unavailable::StoreFailed(reason)));
+                }
+                None => self.turn(Intake::default()),
+            }
+        }
+    }
+
+    /// Waits for the turn before, and takes back what did not count of it, and what was made of that since.
+    /// Says which users that was.
+    fn take_back(&mut self) -> HashSet<UserKey> {
+        let before = std::mem::take(&mut self.under_way);
+        let Some(Overtaken { users, deliveries }) = self.committer.wait() else {
+            return HashSet::new();
+        };
+        self.waiting.extend(deliveries);
+        self.again.extend(users.iter().filter_map(|key| Some((key.clone(), before.get(key)?.clone()))));
+        users.iter().for_each(|key| self.lanes.of(key).group.forget(key));
+        users.into_iter().collect()
     }
 
     fn set_rules(&mut self, workspace: Arc<str>, deployment: Deployment) {
@@ -158,7 +206,8 @@ impl Turns {
     /// Waits for messages, and then for more of them, until the batch is full or has waited enough.
     fn collect(&self, orders: &Receiver<Order>) -> Intake {
         let mut intake = Intake::default();
-        let idle = if self.sweeping.is_empty() { IDLE_WAIT } else { Duration::ZERO };
+        let has_more = !self.sweeping.is_empty() || !self.again.is_empty();
+        let idle = if has_more { Duration::ZERO } else { IDLE_WAIT };
         let mut wait = idle;
         let mut until: Option<Instant> = None;
         while intake.messages < self.settings.batch_messages_max {
@@ -192,15 +241,24 @@ impl Turns {
         let all = || intake.deliveries.iter().flat_map(|delivery| &delivery.messages);
         let told = all().filter_map(|(_, message)| message.latest()).max();
         self.stood = self.clock.advance(self.stood, told);
+        let messages = self.by_user(&mut intake);
+        // Where a store is shared, they may have to be taken again.
+        let kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };
         let result = self
             .due_timers()
-            .and_then(|timers| self.step(timers, &mut intake))
+            .and_then(|timers| self.step(timers, messages))
             .and_then(|()| self.sweep())
             .and_then(|()| self.expire());
         if let Err(error) = result {
-            self.shared.fail(&error.to_string());
-            let reason = error.to_string().into();
-            return answer(intake.deliveries, &Err(Unavailable::StoreFailed(reason)));
+            let error = match error {
+                StepError::Store(error) => self.shared.give_up(&error),
+                error => {
+                    self.shared.fail(&error.to_string());
+                    Unavailable::StoreFailed(error.to_string().into())
+                }
+            };
+            intake.deliveries.append(&mut self.waiting);
+            return answer(intake.deliveries, &Err(error));
         }
         for delivery in &mut intake.deliveries {
             self.lanes.first().group.refuse(std::mem::take(&mut delivery.dead_letters));
@@ -208,13 +266,63 @@ impl Turns {
         let documents = trial::uncounted(&self.shared);
         self.lanes.first().group.put(documents);
         self.publish_failures();
+        let overtaken = self.take_back();
+        let is_overtaken = |key: &UserKey| overtaken.contains(key);
+        if kept.iter().any(|(key, _)| is_overtaken(key)) {
+            // Of some of these messages nothing is committed yet.
+            self.waiting.append(&mut intake.deliveries);
+        }
+        for (key, messages) in &kept {
+            if is_overtaken(key) {
+                self.take_again(key, messages);
+            }
+        }
+        if self.again.is_empty() {
+            intake.deliveries.append(&mut self.waiting);
+        }
         if !self.lanes.is_empty() || !intake.deliveries.is_empty() {
             let metrics = &self.shared.metrics;
             metrics.batch_messages.observe(intake.messages as f64);
             let seconds = started.elapsed().as_secs_f64();
             metrics.stages.step.observe(seconds);
-            let commit = self.lanes.take(self.stood, wall_time());
+            let mut commit = self.lanes.take(self.stood, wall_time());
+            if self.shared.store.is_shared() {
+                commit.kept_ms = self.kept_ms(&commit);
+                self.under_way = kept.into_iter().filter(|(key, _)| !is_overtaken(key)).collect();
+            }
             self.committer.submit(Job { commit, deliveries: intake.deliveries });
+        }
+    }
+
+    /// Puts messages of a user behind those of hers that are to be taken again.
+    fn take_again(&mut self, key: &UserKey, messages: &[Message]) {
+        match self.again.iter_mut().find(|(user, _)| user == key) {
+            Some((_, earlier)) => earlier.extend_from_slice(messages),
+            None => self.again.push((key.clone(), messages.to_vec())),
+        }
+    }
+
+    /// For how long the events of a commit are kept.
+    fn kept_ms(&self, commit: &Commit) -> HashMap<(Arc<str>, Arc<str>), i64> {
+        let mut kept = HashMap::new();
+        for user in &commit.users {
+            for arrival in &user.history {
+                let workspace = &user.key.workspace;
+                let name = (workspace.clone(), arrival.event.name.clone());
+                let span = self.kept_for_ms(workspace, &arrival.event.name);
+                kept.extend(span.map(|span| (name, span)));
+            }
+        }
+        kept
+    }
+
+    /// For how long events of a name are kept; without end when there is none.
+    fn kept_for_ms(&self, workspace: &str, event: &str) -> Option<i64> {
+        let retained = self.settings.history_retention_ms;
+        match self.rules.get(workspace).and_then(|deployment| deployment.reach(event)) {
+            Some(Reach::Forever) => None,
+            Some(Reach::Span(milliseconds)) => Some(milliseconds.max(retained)),
+            None => Some(retained),
         }
     }
 
@@ -237,37 +345,60 @@ impl Turns {
         }
     }
 
-    /// The timers that are due.
+    /// The timers that are due, but for those of which the turn is being committed.
     fn due_timers(&mut self) -> Result<Vec<Task>, StepError> {
-        let due = self.shared.store.due(self.stood, TIMERS_MAX + self.fired.len())?;
-        let fired = std::mem::take(&mut self.fired);
+        let store = self.shared.store.clone();
+        if store.is_shared() && self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return Ok(Vec::new());
+        }
+        let turn = self.turns;
+        self.fired.retain(|_, fired| *fired + 1 >= turn);
+        let due = store.due(self.stood, TIMERS_MAX + self.fired.len())?;
         let mut tasks = Vec::new();
         for (now, key) in due {
-            if !fired.contains(&(now, key.clone())) && self.rules.contains_key(&key.workspace) {
-                tasks.push(Task { key: key.clone(), messages: Vec::new(), now });
-                self.shared.metrics.timers.inc();
+            let timer = (now, key.clone());
+            if self.fired.contains_key(&timer) || !self.rules.contains_key(&key.workspace) {
+                continue;
             }
-            self.fired.insert((now, key));
+            self.fired.insert(timer, turn);
+            self.shared.metrics.timers.inc();
+            tasks.push(Task { key, messages: Vec::new(), now, is_timer: true });
         }
+        // Where there are more, they are not waited for.
+        self.looked = (tasks.len() < TIMERS_MAX).then(Instant::now);
         Ok(tasks)
     }
 
-    /// Takes the steps of timers, and then those of messages, a user's together.
-    fn step(&mut self, mut tasks: Vec<Task>, intake: &mut Intake) -> Result<(), StepError> {
+    /// The messages that came in, a user's together and in order: first those that are taken again.
+    fn by_user(&mut self, intake: &mut Intake) -> Vec<(UserKey, Vec<Message>)> {
         let metrics = &self.shared.metrics;
-        let mut place_of: HashMap<UserKey, usize> = HashMap::new();
+        let mut by_user = std::mem::take(&mut self.again);
+        let places = by_user.iter().zip(0..).map(|((key, _), place)| (key.clone(), place));
+        let mut place_of: HashMap<UserKey, usize> = places.collect();
         for delivery in &mut intake.deliveries {
             for (key, message) in std::mem::take(&mut delivery.messages) {
                 metrics.messages.with_label_values(&[&key.workspace]).inc();
                 let events = message.events.len() as u64;
                 metrics.events.with_label_values(&[&key.workspace]).inc_by(events);
                 let place = *place_of.entry(key.clone()).or_insert_with(|| {
-                    tasks.push(Task { key, messages: Vec::new(), now: self.stood });
-                    tasks.len() - 1
+                    by_user.push((key, Vec::new()));
+                    by_user.len() - 1
                 });
-                tasks[place].messages.push(message);
+                by_user[place].1.push(message);
             }
         }
+        by_user
+    }
+
+    /// Takes the steps of timers, and then those of messages.
+    fn step(
+        &mut self,
+        mut tasks: Vec<Task>,
+        messages: Vec<(UserKey, Vec<Message>)>,
+    ) -> Result<(), StepError> {
+        let now = self.stood;
+        let task = |(key, messages)| Task { key, messages, now, is_timer: false };
+        tasks.extend(messages.into_iter().map(task));
         self.lanes.run(tasks)
     }
 
@@ -286,16 +417,11 @@ impl Turns {
         let rows =
             store.expire_transitions(ago(wall_time(), self.settings.transitions_retention_ms))?;
         expired.with_label_values(&["outbox"]).inc_by(rows);
-        let retained = self.settings.history_retention_ms;
-        let keep_from = |workspace: &str, event: &str| match self
-            .rules
-            .get(workspace)
-            .and_then(|deployment| deployment.reach(event))
-        {
-            Some(Reach::Forever) => Time::MIN,
-            Some(Reach::Span(milliseconds)) => before(milliseconds.max(retained)),
-            None => before(retained),
-        };
+        let keep_from =
+            |workspace: &str, event: &str| match self.kept_for_ms(workspace, event) {
+                Some(milliseconds) => before(milliseconds),
+                None => Time::MIN,
+            };
         let (rows, cursor) = store.expire_history(self.expiring.take(), EXPIRE_ROWS, &keep_from)?;
         expired.with_label_values(&["history"]).inc_by(rows);
         self.expiring = cursor;
