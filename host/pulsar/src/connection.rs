@@ -1,6 +1,7 @@
 //! How the service is reached.
-use std::{fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::future::{BoxFuture, FutureExt};
 use pulsar::{
     Authentication, ConnectionRetryOptions, OperationRetryOptions, Pulsar, TokioExecutor,
 };
@@ -66,7 +67,7 @@ impl Connection {
                 .with_certificate_chain_file(path)
                 .map_err(|source| PulsarError::Authority { path: path.clone(), source })?;
         }
-        self.bounded("", "", builder.build()).await
+        self.bounded("", "", builder.build().boxed()).await
     }
 
     /// The partitions of a topic by name; the topic itself where it has none.
@@ -76,7 +77,7 @@ impl Connection {
         topic: &str,
     ) -> Result<Vec<Arc<str>>, PulsarError> {
         let lookup = client.lookup_partitioned_topic_number(topic);
-        let partitions = self.bounded(topic, "", lookup).await?;
+        let partitions = self.bounded(topic, "", lookup.boxed()).await?;
         Ok(match partitions {
             0 => vec![topic.into()],
             _ => (0..partitions).map(|n| format!("{topic}-partition-{n}").into()).collect(),
@@ -85,11 +86,14 @@ impl Connection {
 
     /// An answer of the client, or why there is none; in time, which the client alone doesn't
     /// promise: it may wait for good for a connection that another task gave up.
+    ///
+    /// Boxed, because the client's futures are so large that a few of them, one in the other,
+    /// overflow a thread's stack in a debug build.
     pub(crate) async fn bounded<T>(
         &self,
         topic: &str,
         name: &str,
-        request: impl Future<Output = Result<T, pulsar::Error>>,
+        request: BoxFuture<'_, Result<T, pulsar::Error>>,
     ) -> Result<T, PulsarError> {
         match tokio::time::timeout(self.request_time * 2, request).await {
             Ok(answer) => answer.map_err(|error| PulsarError::of(&error, &self.url, topic, name)),

@@ -1,7 +1,7 @@
 //! Publishing until it is confirmed: what a sink and the dead letters share.
 use std::time::Instant;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{FutureExt, join_all, try_join_all};
 use pulsar::{
     Producer, ProducerOptions, TokioExecutor, producer::Message, routing_policy::RoutingPolicy,
 };
@@ -144,7 +144,7 @@ impl Producers {
             if let Some(name) = name {
                 builder = builder.with_name(name);
             }
-            connection.bounded(topic, name.unwrap_or_default(), builder.build())
+            connection.bounded(topic, name.unwrap_or_default(), builder.build().boxed())
         }))
         .await?;
         Ok(Producers { partitions, _client: client })
@@ -186,7 +186,7 @@ async fn send_all(
     while !lines.is_empty() {
         let length = batch_length(&lines);
         let batch = lines[..length].iter().map(|(_, line)| line.message()).collect();
-        if let Err(error) = connection.bounded("", "", send_batch(producer, batch)).await {
+        if let Err(error) = connection.bounded("", "", send_batch(producer, batch).boxed()).await {
             return (lines, Some(error.to_string()));
         }
         lines.drain(..length);

@@ -1,7 +1,7 @@
 //! One partition: what comes in is passed on, what is done is acknowledged, silence is looked into.
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use pulsar::{
     Consumer, ConsumerOptions, SubType, TokioExecutor,
     consumer::{InitialPosition, Message},
@@ -75,7 +75,8 @@ impl Pump {
             .with_consumer_name(&settings.consumer)
             .with_batch_size(prefetch)
             .with_options(options)
-            .build();
+            .build()
+            .boxed();
         let consumer =
             connection.bounded(&outbox.partition, &settings.subscription, building).await?;
         Ok(Pump {
@@ -162,7 +163,7 @@ impl Pump {
     /// That messages are there that don't come proves nothing: this may be an instance that stands
     /// by. But a consumer that may be sent nothing, and has nothing left, never gets anything again.
     async fn look(&mut self, connection: &Connection) -> Result<(), String> {
-        let asked = timeout(connection.request_time, self.consumer.get_stats()).await;
+        let asked = timeout(connection.request_time, self.consumer.get_stats().boxed()).await;
         let Ok(answer) = asked else {
             return Err(format!("no answer within {:?}", connection.request_time));
         };
@@ -198,7 +199,7 @@ impl Pump {
             let next = timeout(SETTLED_AFTER, self.consumer.next()).await;
             self.settling = matches!(next, Ok(Some(Ok(_))));
         }
-        let closed = timeout(connection.request_time, self.consumer.close()).await;
+        let closed = timeout(connection.request_time, self.consumer.close().boxed()).await;
         closed.map_err(|_| "no answer to the closing".to_owned())?.map_err(|e| e.to_string())
     }
 }
