@@ -42,15 +42,17 @@ pub enum PulsarError {
         /// What the client says.
         reason: String,
     },
-    /// The service doesn't believe the token, or there is none.
+    /// Somebody answers, but ends the greeting: for the most part since it doesn't believe the token,
+    /// or wants one. The client hides what exactly was said, and logs it.
     #[error(
-        "`{url}` refuses the credentials: give a token that is whole, in date and made for this \
-         service ({reason})"
+        "`{url}` answers but does not let this client in: give a token that is whole, in date and \
+         made for this service; where it speaks TLS, write `pulsar+ssl://` and name the authority of \
+         its certificate ({reason})"
     )]
     Credentials {
         /// The address tried.
         url: String,
-        /// What the service says.
+        /// What the client says.
         reason: String,
     },
     /// The token's role lacks a permission.
@@ -108,6 +110,7 @@ impl PulsarError {
                 PulsarError::Taken { topic, name: name.to_owned(), reason }
             }
             Some(_) => PulsarError::Refused { topic, reason },
+            None if ended_greeting(error) => PulsarError::Credentials { url, reason },
             None => PulsarError::Unreachable { url, reason },
         }
     }
@@ -126,5 +129,16 @@ fn server_error(error: &pulsar::Error) -> Option<ServerError> {
     match connection {
         ConnectionError::PulsarError(kind, _) => *kind,
         _ => None,
+    }
+}
+
+/// Whether the connection was made and then refused. The client tries again by itself after a refused
+/// or silent address only; all else it calls fatal, in an error without a kind of its own.
+fn ended_greeting(error: &pulsar::Error) -> bool {
+    match error {
+        pulsar::Error::Connection(ConnectionError::Io(error)) => {
+            error.kind() == io::ErrorKind::Other && error.to_string().starts_with("fatal error")
+        }
+        _ => false,
     }
 }

@@ -18,12 +18,12 @@ async fn credentials_that_the_broker_does_not_believe() -> Result<()> {
     let stage = Stage::new(server.service_url().to_owned(), server.admin().clone(), 2)?;
     let mut connection = stage.connection();
     let none = refusal(connection.clone(), &stage.topic).await;
-    assert!(none.contains("refuses the credentials: give a token"), "{none}");
+    assert!(none.contains("does not let this client in: give a token"), "{none}");
     let token = server.token("administrator").unwrap_or_default();
     let (signed, _) = token.rsplit_once('.').unwrap_or_default();
     connection.token = Some(format!("{signed}.AAAA"));
     let wrong = refusal(connection.clone(), &stage.topic).await;
-    assert!(wrong.contains("refuses the credentials: give a token"), "{wrong}");
+    assert!(wrong.contains("does not let this client in: give a token"), "{wrong}");
     assert!(!format!("{connection:?}{wrong}").contains(signed), "the token is shown");
     let source = Source::open(connection.clone(), stage.settings("one")).await;
     assert!(matches!(source, Err(PulsarError::Credentials { .. })), "{source:?}");
