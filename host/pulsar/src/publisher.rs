@@ -1,0 +1,219 @@
+//! Publishing until it is confirmed: what a sink and the dead letters share.
+use std::time::Instant;
+
+use futures_util::future::{FutureExt, join_all, try_join_all};
+use pulsar::{
+    Producer, ProducerOptions, TokioExecutor, producer::Message, routing_policy::RoutingPolicy,
+};
+use tokio::sync::{Mutex, watch};
+
+use crate::{
+    Connection, PulsarError, Status,
+    backoff::{Backoff, report},
+    connection::{Client, full_name},
+};
+
+/// A batch is one entry, which is stored and confirmed whole: as much as costs little to repeat, far
+/// below the 5 MiB that brokers take.
+const BATCH_LINES_MAX: usize = 1_000;
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// A line on its way.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) key: Option<String>,
+    pub(crate) properties: Vec<(&'static str, String)>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Line {
+    fn message(&self) -> Message {
+        let properties = self.properties.iter();
+        Message {
+            payload: self.payload.clone(),
+            properties: properties
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+            partition_key: self.key.clone(),
+            ..Message::default()
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let properties: usize =
+            self.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.payload.len() + self.key.as_ref().map_or(0, String::len) + properties
+    }
+}
+
+/// Publishes to one topic.
+///
+/// The client's own producer of a partitioned topic isn't used: by default it deals lines out in
+/// turn, whatever their keys. Here each partition has a producer, and a line goes where its key says.
+pub(crate) struct Publisher {
+    connection: Connection,
+    topic: String,
+    /// With a name, a new producer gets in only when the one before it is gone with all it sent, so
+    /// that what was on its way can't come after what is sent later.
+    name: Option<String>,
+    producers: Mutex<Option<Producers>>,
+    status: watch::Sender<Status>,
+}
+
+struct Producers {
+    partitions: Vec<Producer<TokioExecutor>>,
+    /// Held because producers look for their broker through it.
+    _client: Client,
+}
+
+impl Publisher {
+    pub(crate) async fn open(
+        connection: Connection,
+        topic: &str,
+        name: Option<String>,
+    ) -> Result<Publisher, PulsarError> {
+        let topic = full_name(topic);
+        let producers = Producers::build(&connection, &topic, name.as_deref()).await?;
+        let (status, _) = watch::channel(Status::Connected);
+        Ok(Publisher { connection, topic, name, producers: Mutex::new(Some(producers)), status })
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Publishes all lines, in order per key, and returns when all are confirmed.
+    pub(crate) async fn publish(&self, mut lines: Vec<Line>) {
+        let mut producers = self.producers.lock().await;
+        let mut backoff = Backoff::new();
+        while !lines.is_empty() {
+            let start = Instant::now();
+            // Taken out, so that a caller who goes away in the middle leaves no producer behind
+            // that has half a batch.
+            let mut current = match producers.take() {
+                Some(current) => current,
+                None => match self.build().await {
+                    Ok(current) => current,
+                    Err(error) => {
+                        report(&self.status, error.to_string());
+                        backoff.pause().await;
+                        continue;
+                    }
+                },
+            };
+            let (left, failure) = current.send(&self.connection, lines).await;
+            lines = left;
+            match failure {
+                None => *producers = Some(current),
+                Some(reason) => {
+                    tracing::warn!(topic = self.topic, reason, left = lines.len(), "not confirmed");
+                    report(&self.status, reason);
+                    drop(current);
+                    backoff.worked_since(start);
+                    backoff.pause().await;
+                }
+            }
+        }
+    }
+
+    async fn build(&self) -> Result<Producers, PulsarError> {
+        let name = self.name.as_deref();
+        let producers = Producers::build(&self.connection, &self.topic, name).await?;
+        self.status.send_replace(Status::Connected);
+        Ok(producers)
+    }
+}
+
+impl Producers {
+    async fn build(
+        connection: &Connection,
+        topic: &str,
+        name: Option<&str>,
+    ) -> Result<Producers, PulsarError> {
+        let client = connection.client().await?;
+        let partitions = connection.partitions(&client, topic).await?;
+        let partitions = try_join_all(partitions.iter().map(|partition| {
+            let mut builder = client.producer().with_topic(&**partition).with_options(
+                // A batch is sent when it is asked for, and never grows to this size by itself.
+                ProducerOptions {
+                    batch_size: Some(BATCH_LINES_MAX as u32 + 1),
+                    block_queue_if_full: true,
+                    ..ProducerOptions::default()
+                },
+            );
+            if let Some(name) = name {
+                builder = builder.with_name(name);
+            }
+            connection.bounded(topic, name.unwrap_or_default(), builder.build().boxed())
+        }))
+        .await?;
+        Ok(Producers { partitions, _client: client })
+    }
+
+    /// Sends all lines, and says which were not confirmed, in order, and why.
+    async fn send(
+        &mut self,
+        connection: &Connection,
+        lines: Vec<Line>,
+    ) -> (Vec<Line>, Option<String>) {
+        let count = self.partitions.len();
+        let mut queues: Vec<Vec<(usize, Line)>> = vec![Vec::new(); count];
+        for (number, line) in lines.into_iter().enumerate() {
+            let key = line.key.as_deref().unwrap_or_default();
+            let partition = RoutingPolicy::compute_partition_index_for_key(key, count);
+            queues[partition].push((number, line));
+        }
+        let sends = self.partitions.iter_mut().zip(queues);
+        let sent = join_all(sends.map(|(producer, queue)| send_all(connection, producer, queue)));
+        let (mut left, mut failure) = (Vec::new(), None);
+        for (unconfirmed, reason) in sent.await {
+            left.extend(unconfirmed);
+            failure = failure.or(reason);
+        }
+        // A key may find another partition next time, so only the order of all keeps its own.
+        left.sort_by_key(|(number, _)| *number);
+        (left.into_iter().map(|(_, line)| line).collect(), failure)
+    }
+}
+
+/// Sends a partition's lines batch by batch. The next batch waits for the last one's receipt: were
+/// it confirmed without it, the repetition of the last one would come too late.
+async fn send_all(
+    connection: &Connection,
+    producer: &mut Producer<TokioExecutor>,
+    mut lines: Vec<(usize, Line)>,
+) -> (Vec<(usize, Line)>, Option<String>) {
+    while !lines.is_empty() {
+        let length = batch_length(&lines);
+        let batch = lines[..length].iter().map(|(_, line)| line.message()).collect();
+        if let Err(error) = connection.bounded("", "", send_batch(producer, batch).boxed()).await {
+            return (lines, Some(error.to_string()));
+        }
+        lines.drain(..length);
+    }
+    (lines, None)
+}
+
+fn batch_length(lines: &[(usize, Line)]) -> usize {
+    let mut bytes = 0;
+    let fits = lines.iter().take(BATCH_LINES_MAX).take_while(|(_, line)| {
+        bytes += line.bytes();
+        bytes <= BATCH_BYTES_MAX
+    });
+    fits.count().max(1)
+}
+
+async fn send_batch(
+    producer: &mut Producer<TokioExecutor>,
+    batch: Vec<Message>,
+) -> Result<(), pulsar::Error> {
+    let mut receipts = Vec::with_capacity(batch.len());
+    for message in batch {
+        receipts.push(producer.send_non_blocking(message).await?);
+    }
+    producer.send_batch().await?;
+    for receipt in receipts {
+        receipt.await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Messages in.
+mod pump;
+mod supervisor;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    Ack, Acknowledger, Connection, PulsarError, Received, Status, connection::full_name,
+    publisher::Publisher,
+};
+
+use pump::Delivery;
+use supervisor::Supervisor;
+
+/// Messages ready for whoever calls `receive`, of all partitions together; more of each wait behind.
+const READY_MAX: usize = 64;
+
+/// What a source reads, and how much of it at a time.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// The topics, with or without partitions. A name without tenant and namespace is in
+    /// `public/default`.
+    pub topics: Vec<String>,
+    /// The subscription that all instances share. It is created, at the earliest message, where
+    /// there is none.
+    pub subscription: String,
+    /// The topic that messages go to which can't be used.
+    pub dead_letters: String,
+    /// How many messages may be out at a time, received and not yet given back.
+    pub in_flight_max: usize,
+    /// This instance's name among the subscription's consumers.
+    pub consumer: String,
+    /// After how long a silence the brokers are asked whether they are still there. As often, topics
+    /// are asked for partitions that were added.
+    pub stalled_after: Duration,
+}
+
+impl SourceSettings {
+    fn check(&self) -> Result<(), PulsarError> {
+        let refuse = |name, problem| Err(PulsarError::Setting { name, problem });
+        if self.topics.is_empty() {
+            return refuse("topics", "is empty: name at least one topic");
+        }
+        if self.subscription.is_empty() {
+            return refuse("subscription", "is empty: give the name that all instances share");
+        }
+        if self.consumer.is_empty() {
+            return refuse("consumer", "is empty: give every instance a name of its own");
+        }
+        if self.in_flight_max == 0 || self.in_flight_max > Semaphore::MAX_PERMITS {
+            return refuse("in_flight_max", "is out of range: give a number from 1");
+        }
+        if self.stalled_after.is_zero() {
+            return refuse("stalled_after", "is zero: give at least a second");
+        }
+        Ok(())
+    }
+}
+
+/// Delivers what a Failover subscription holds.
+///
+/// Each partition has one active instance at a time, chosen by the broker, and all its messages come
+/// in order. When a client is built anew, or the partition comes from another instance, everything
+/// of it that is not acknowledged comes once more, in order; never is a message delivered unless all
+/// before it in its partition were delivered, here or to the instance that acknowledged them.
+///
+/// Nothing is ever handed back as failed: that would break the order. A message that can't be used
+/// goes to the dead letters.
+///
+/// Dropping it ends its clients at once; what was given back just before may come again, which
+/// [`Source::close`] avoids.
+pub struct Source {
+    ready: mpsc::Receiver<Delivery>,
+    slots: Arc<Semaphore>,
+    acknowledger: Acknowledger,
+    status: watch::Receiver<Status>,
+    closing: watch::Sender<bool>,
+    supervisor: JoinHandle<()>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+impl Source {
+    /// Opens the subscription on every partition there is, and the dead letters' topic.
+    ///
+    /// # Errors
+    /// When the service can't be reached, refuses the credentials or lacks a topic, or when the
+    /// subscription is in use with another type.
+    pub async fn open(
+        connection: Connection,
+        mut settings: SourceSettings,
+    ) -> Result<Source, PulsarError> {
+        settings.check()?;
+        settings.topics.iter_mut().for_each(|topic| *topic = full_name(topic));
+        // Without a name: instances may share the topic, and letters need no order.
+        let letters = Publisher::open(connection.clone(), &settings.dead_letters, None).await?;
+        let slots = Arc::new(Semaphore::new(settings.in_flight_max));
+        let (sender, ready) = mpsc::channel(READY_MAX);
+        let (closing, closes) = watch::channel(false);
+        let supervisor = Supervisor::open(connection, settings, sender, closes).await?;
+        let status = supervisor.status();
+        Ok(Source {
+            ready,
+            slots,
+            acknowledger: Acknowledger { dead_letters: Arc::new(letters) },
+            status,
+            closing,
+            supervisor: tokio::spawn(supervisor.run()),
+        })
+    }
+
+    /// The next message, as soon as there is one and fewer than `in_flight_max` are out. It waits
+    /// through outages; dropping the future loses nothing.
+    pub async fn receive(&mut self) -> Received {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = slot.expect("the slots are never closed");
+        let delivery = self.ready.recv().await;
+        let Delivery { entry, place, key, payload } =
+            delivery.expect("the supervisor lasts as long as its source");
+        let partition = Arc::clone(&entry.outbox.partition);
+        Received { partition, place, key, payload, token: Ack { entry, _slot: slot } }
+    }
+
+    /// How it stands with its brokers.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// What gives messages back.
+    pub fn acknowledger(&self) -> Acknowledger {
+        self.acknowledger.clone()
+    }
+
+    /// Puts a message among the dead letters; see [`Acknowledger::dead_letter`].
+    pub async fn dead_letter(&self, received: Received, reason: &str) {
+        self.acknowledger.dead_letter(received, reason).await;
+    }
+
+    /// Acknowledges what was given back, and hands the partitions over to other instances. What is
+    /// still out comes again, there.
+    ///
+    /// It takes a moment where a broker answers, and no longer than a few requests may where none
+    /// does.
+    pub async fn close(mut self) {
+        self.closing.send_replace(true);
+        // What is ready is not wanted any more, and whoever waits to add to it must not be held up.
+        self.ready.close();
+        if let Err(error) = (&mut self.supervisor).await {
+            tracing::error!(%error, "the supervisor of a Pulsar source failed");
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.supervisor.abort();
+    }
+}
+
+/// Ends when the source closes.
+async fn closes(closing: &mut watch::Receiver<bool>) {
+    if closing.wait_for(|closing| *closing).await.is_err() {
+        // It was dropped, and whoever waits here is aborted with it.
+        std::future::pending::<()>().await;
+    }
+}

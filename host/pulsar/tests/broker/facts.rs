@@ -1,0 +1,61 @@
+//! What the client and the broker do, on which the source and the sink rest. A new version of either
+//! that does otherwise shows here.
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use pulsar::{ProducerOptions, producer::Message, routing_policy::RoutingPolicy};
+
+use crate::stage::{Stage, client, consumer, first, lines, soon, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledging_one_message_acknowledges_its_entry() -> Result<()> {
+    let stage = Stage::shared(0)?;
+    stage.sink().await?.publish(lines("ada", 0..5)).await;
+    let mut consumer = consumer(&stage.url, &stage.topic, "muster").await?;
+    let message = soon("a message", consumer.next()).await.context("the stream ended")??;
+    assert_eq!(
+        (message.message_id.id.batch_index, message.message_id.batch_size),
+        (Some(0), Some(5))
+    );
+    assert_eq!(stage.admin.backlog(&stage.topic, "muster")?, 1);
+    consumer.ack(&message).await?;
+    until("all five are gone", || Ok(stage.admin.backlog(&stage.topic, "muster")? == 0)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_tells_an_idle_consumer_what_it_may_be_sent() -> Result<()> {
+    let stage = Stage::shared(0)?;
+    stage.sink().await?.publish(lines("ada", 0..5)).await;
+    let mut active = consumer(&stage.url, &stage.topic, "muster").await?;
+    for _ in 0..5 {
+        soon("a message", active.next()).await.context("the stream ended")??;
+    }
+    let mut standing_by = consumer(&stage.url, &stage.topic, "muster").await?;
+    for consumer in [&mut active, &mut standing_by] {
+        let stats = consumer.get_stats().await?.remove(0);
+        assert_eq!(stats.error_code, None);
+        assert_eq!(stats.msg_backlog, Some(1), "what was delivered and is still out counts");
+        assert!(stats.available_permits.unwrap_or(0).cast_signed() > 0, "{stats:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_own_producer_scatters_keys_unless_told() -> Result<()> {
+    let stage = Stage::shared(4)?;
+    let client = client(&stage.url).await?;
+    for (routing_policy, partitions) in [(None, 4), (Some(RoutingPolicy::RoundRobin), 1)] {
+        let options = ProducerOptions { routing_policy, ..ProducerOptions::default() };
+        let producer = client.producer().with_topic(&stage.topic).with_options(options);
+        let mut producer = producer.build().await?;
+        let mut used = std::collections::BTreeSet::new();
+        for _ in 0..8 {
+            let partition_key = Some("ada".to_owned());
+            let message = Message { partition_key, ..Message::default() };
+            let receipt = producer.send_non_blocking(message).await?.await?;
+            used.insert(receipt.producer_id);
+        }
+        assert_eq!(used.len(), partitions, "{used:?}");
+    }
+    assert_eq!(first(&stage.url, &stage.topic, 16).await?.len(), 16);
+    Ok(())
+}
