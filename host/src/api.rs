@@ -13,7 +13,7 @@ mod users;
 use crate::access::AccessSettings;
 use crate::config::Config;
 use crate::lifecycle::Deployment;
-use crate::manager::{Deployments, Manager, Seat};
+use crate::manager::{ActError, Deployments, Manager, Seat};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::worker::Worker;
@@ -63,7 +63,8 @@ impl Service {
         deployments.get(workspace).cloned().ok_or_else(|| Failure::unknown_workspace(workspace))
     }
 
-    fn has_workspace(&self, workspace: &str) -> bool {
+    /// Whether a workspace has rules in force.
+    pub fn has_workspace(&self, workspace: &str) -> bool {
         let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
         deployments.contains_key(workspace)
     }
@@ -81,6 +82,19 @@ impl Service {
         // A change is made in one go, after everything that could panic.
         let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
         act(&mut manager, &seat)
+    }
+
+    /// Takes over the rules of all workspaces, as other instances that share the store left them.
+    ///
+    /// # Errors
+    /// When the store fails, or one of them does not load.
+    pub fn follow_rules(&self) -> Result<(), ActError> {
+        let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
+        for workspace in manager.changed_elsewhere()? {
+            let (worker, deployments) = (&self.worker, &self.deployments);
+            manager.follow(&Seat { workspace: &workspace, worker, deployments })?;
+        }
+        Ok(())
     }
 
     /// Reads from the store on a thread that may wait.

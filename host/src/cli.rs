@@ -14,6 +14,7 @@ mod replay;
 mod rules;
 mod schema;
 mod serve;
+mod store;
 mod test;
 mod token;
 
@@ -70,6 +71,8 @@ enum Command {
     Token(token::Args),
     /// Run the service.
     Serve(serve::Args),
+    /// Make the tables of a shared store, or copy a store.
+    Store(store::Args),
     /// Make rules the candidate of a running service.
     Deploy(rules::Deploy),
     /// Evaluate a share of users by the candidate, or the other engine, beside what counts.
@@ -147,6 +150,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Replay(args) => replay::run(&args, format),
         Command::Token(args) => token::run(&args, format),
         Command::Serve(args) => serve::run(&args, format),
+        Command::Store(args) => store::run(&args, format),
         Command::Deploy(args) => rules::deploy(&args, format),
         Command::Shadow(args) => rules::shadow(&args, format),
         Command::Rollout(args) => rules::rollout(&args, format),

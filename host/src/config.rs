@@ -215,9 +215,18 @@ impl Config {
         }
         let tls = &mut config.http.tls;
         let modules = &mut config.modules;
-        for path in
-            [&mut modules.artefacts, &mut modules.compiler, &mut tls.certificates, &mut tls.key]
-        {
+        let cql = &mut config.store.cql;
+        let pulsar = &mut config.pulsar;
+        for path in [
+            &mut modules.artefacts,
+            &mut modules.compiler,
+            &mut tls.certificates,
+            &mut tls.key,
+            &mut cql.password_file,
+            &mut cql.authority,
+            &mut pulsar.token_file,
+            &mut pulsar.authority,
+        ] {
             if !path.as_os_str().is_empty() {
                 *path = folder.join(&path);
             }

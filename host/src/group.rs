@@ -15,8 +15,8 @@ use beside::Shadow;
 use lru::LruCache;
 use muster_core::codec::Damaged;
 use muster_core::{
-    Arrival, AudienceKey, Decide, Extent, Input, Message, Outcome, Plan, Report, Request, Step, Succession,
-    Time, Transition, Verdicts, has_taken, step,
+    Arrival, AudienceKey, Decide, Extent, Input, Message, Outcome, Plan, Report, Request, Step,
+    Succession, Time, Transition, Verdicts, has_taken, step,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -113,6 +113,16 @@ pub enum StepError {
     /// [`Group::supply`]. Nothing was changed.
     #[error("history is yet to be read")]
     Awaits,
+    /// Somebody else wrote the user where nobody may.
+    #[error(
+        "user `{user}` in workspace `{workspace}` was written by another process: end that first"
+    )]
+    Overtaken {
+        /// The tenant.
+        workspace: Arc<str>,
+        /// The user.
+        user: Arc<str>,
+    },
     /// The step asked for history again and again.
     #[error("user `{user}` in workspace `{workspace}` needs more history than can be read")]
     Endless {
@@ -127,6 +137,11 @@ impl StepError {
     fn damaged(key: &UserKey, source: Damaged) -> StepError {
         let (workspace, user) = (key.workspace.clone(), key.user.clone());
         StepError::Damaged { workspace, user, source }
+    }
+
+    /// Somebody else wrote a user.
+    pub fn overtaken(key: &UserKey) -> StepError {
+        StepError::Overtaken { workspace: key.workspace.clone(), user: key.user.clone() }
     }
 
     fn endless(key: &UserKey) -> StepError {
@@ -245,8 +260,9 @@ impl Group {
             return Ok(false);
         }
         match self.record(store, key)?.filter(UserRecord::is_known) {
-            Some(record) => has_taken(&record.state, messages)
-                .map_err(|source| StepError::damaged(key, source)),
+            Some(record) => {
+                has_taken(&record.state, messages).map_err(|source| StepError::damaged(key, source))
+            }
             None => Ok(false),
         }
     }
@@ -397,10 +413,12 @@ impl Group {
         pending.history.extend(step.history);
         let has_changed_members = !step.members.is_empty();
         pending.members.extend(step.members);
-        pending.transitions.extend(step.transitions.iter().map(|transition| Line {
-            number: transition.number,
-            json: to_line(key, transition),
-        }));
+        pending.transitions.extend(
+            step.transitions.iter().map(|transition| Line {
+                number: transition.number,
+                json: to_line(key, transition),
+            }),
+        );
         Stepped {
             transitions: step.transitions,
             due_before: step.due_before,

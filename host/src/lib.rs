@@ -18,6 +18,9 @@ pub mod metrics;
 pub mod replay;
 pub mod ruleset;
 pub mod service;
+pub mod sink;
+#[cfg(feature = "pulsar")]
+pub mod source;
 pub mod tls;
 pub mod traffic;
 pub mod transitions;

@@ -31,6 +31,8 @@ pub type Documents = Vec<(Arc<str>, Option<Vec<u8>>)>;
 /// Deployments in force, by workspace: what interfaces look at.
 pub type Deployments = RwLock<HashMap<Arc<str>, Arc<Deployment>>>;
 
+/// What a process takes that changes rules in a store that it shares.
+const LOCK: &str = "rules";
 /// Changes of a workspace's rules that are kept; the oldest go first.
 const CHANGES_MAX: u64 = 10_000;
 
@@ -95,6 +97,79 @@ impl Manager {
         Ok((manager, deployments))
     }
 
+    /// The workspaces of which another process that shares the store changed the rules.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn changed_elsewhere(&self) -> Result<Vec<Arc<str>>, ActError> {
+        let mut changed = Vec::new();
+        for (name, document) in self.versions.store().documents(names::STATE, None, usize::MAX)? {
+            let workspace: Arc<str> = name.strip_prefix(names::STATE).unwrap_or_default().into();
+            let state: RulesState = decode(&document)?;
+            let known = self.workspaces.get(&workspace);
+            if known.is_none_or(|known| known.revision != state.revision) {
+                changed.push(workspace);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Takes over a workspace's rules as they are in the store.
+    ///
+    /// # Errors
+    /// When the store fails, or they do not load; they stay as they are then.
+    pub fn follow(&mut self, seat: &Seat<'_>) -> Result<(), ActError> {
+        let store = self.versions.store().clone();
+        let Some(document) = store.document(&names::state(seat.workspace))? else { return Ok(()) };
+        let state: RulesState = decode(&document)?;
+        if self.workspaces.get(seat.workspace).is_some_and(|own| own.revision == state.revision) {
+            return Ok(());
+        }
+        self.known.extend(store.audience_ids()?);
+        let deployment = self.lay_out(seat.workspace, &state, seat.in_force().as_deref())?;
+        self.put_in_force(seat, state, deployment, Documents::new())
+    }
+
+    /// Hands what is in force from now on to the worker, and waits until it is durable.
+    fn put_in_force(
+        &mut self,
+        seat: &Seat<'_>,
+        state: RulesState,
+        deployment: Option<Deployment>,
+        documents: Documents,
+    ) -> Result<(), ActError> {
+        let shown = deployment.clone().map(Arc::new);
+        let told = seat.worker.deploy(seat.workspace.into(), deployment, documents);
+        told.blocking_recv().map_err(|_| Unavailable::ShuttingDown)??;
+        let (workspace, revision) = (seat.workspace, state.revision);
+        tracing::info!(workspace, revision, "rules in force");
+        let in_use = state.versions().map(VersionId::short).collect();
+        seat.worker.retain_versions(seat.workspace, &in_use);
+        self.workspaces.insert(seat.workspace.into(), state);
+        if let Some(deployment) = shown {
+            seat.put(deployment);
+        }
+        self.versions.retain(self.workspaces.values());
+        Ok(())
+    }
+
+    /// Does something that no other process that shares the store does at the same time, after whatever
+    /// they did.
+    fn alone<T>(
+        &mut self,
+        seat: &Seat<'_>,
+        act: impl FnOnce(&mut Manager) -> Result<T, ActError>,
+    ) -> Result<T, ActError> {
+        let store = self.versions.store().clone();
+        if !store.is_shared() {
+            return act(self);
+        }
+        store.lock(LOCK)?;
+        let acted = self.follow(seat).and_then(|()| act(self));
+        store.unlock(LOCK)?;
+        acted
+    }
+
     /// The state of a workspace's rules.
     ///
     /// # Errors
@@ -114,7 +189,7 @@ impl Manager {
         action: Action,
         asker: &Asker,
     ) -> Result<RulesState, ActError> {
-        self.act_with(seat, action, asker, Documents::new())
+        self.alone(seat, |manager| manager.act_with(seat, action, asker, Documents::new()))
     }
 
     fn act_with(
@@ -144,17 +219,8 @@ impl Manager {
         if let Some(oldest) = revision.checked_sub(CHANGES_MAX) {
             documents.push((names::change(workspace, oldest), None));
         }
-        let shown = deployment.clone().map(Arc::new);
-        let told = seat.worker.deploy(workspace.into(), deployment, documents);
-        told.blocking_recv().map_err(|_| Unavailable::ShuttingDown)??;
+        self.put_in_force(seat, next.clone(), deployment, documents)?;
         tracing::info!(workspace, revision, by = change.by, action = %change.action, "rules changed");
-        let in_use = next.versions().map(VersionId::short).collect();
-        seat.worker.retain_versions(workspace, &in_use);
-        self.workspaces.insert(workspace.into(), next.clone());
-        if let Some(deployment) = shown {
-            seat.put(deployment);
-        }
-        self.versions.retain(self.workspaces.values());
         Ok(next)
     }
 
@@ -188,10 +254,12 @@ impl Manager {
         files: &RuleFiles,
         asker: &Asker,
     ) -> Result<(Version, RulesState), ActError> {
-        let (version, documents) = self.prepare(seat, files, &asker.by)?;
-        let action = Action::Deploy { version: version.id.clone() };
-        let state = self.act_with(seat, action, asker, documents)?;
-        Ok((version, state))
+        self.alone(seat, |manager| {
+            let (version, documents) = manager.prepare(seat, files, &asker.by)?;
+            let action = Action::Deploy { version: version.id.clone() };
+            let state = manager.act_with(seat, action, asker, documents)?;
+            Ok((version, state))
+        })
     }
 
     /// Makes what a folder holds active, when that is not what it held last. Says whether it did.
@@ -200,13 +268,22 @@ impl Manager {
     /// When it does not load.
     pub fn deploy_folder(&mut self, seat: &Seat<'_>, files: &RuleFiles) -> Result<bool, ActError> {
         let folder = Some(VersionId::of(files));
-        if self.workspaces.get(seat.workspace).is_some_and(|state| state.folder == folder) {
+        let is_deployed = |manager: &Manager| {
+            let state = manager.workspaces.get(seat.workspace);
+            state.is_some_and(|state| state.folder == folder)
+        };
+        if is_deployed(self) {
             return Ok(false);
         }
-        let asker = Asker { by: "folder".to_string(), reason: None, revision: None };
-        let (version, documents) = self.prepare(seat, files, &asker.by)?;
-        self.act_with(seat, Action::Folder { version: version.id }, &asker, documents)?;
-        Ok(true)
+        self.alone(seat, |manager| {
+            if is_deployed(manager) {
+                return Ok(false);
+            }
+            let asker = Asker { by: "folder".to_string(), reason: None, revision: None };
+            let (version, documents) = manager.prepare(seat, files, &asker.by)?;
+            manager.act_with(seat, Action::Folder { version: version.id }, &asker, documents)?;
+            Ok(true)
+        })
     }
 
     /// Whether rules were deployed from a folder.
@@ -226,13 +303,16 @@ impl Manager {
         audience: &str,
         asker: &Asker,
     ) -> Result<RulesState, ActError> {
-        self.check_audiences(seat, &[audience.to_string()])?;
-        let active = self.state(seat.workspace)?.active.clone().ok_or(Refused::NothingActive)?;
-        let mut files = self.versions.files(seat.workspace, &active)?;
-        files.without.insert(audience.to_string());
-        let (version, documents) = self.prepare(seat, &files, &asker.by)?;
-        let action = Action::Remove { audience: audience.to_string(), version: version.id };
-        self.act_with(seat, action, asker, documents)
+        self.alone(seat, |manager| {
+            manager.check_audiences(seat, &[audience.to_string()])?;
+            let active = manager.state(seat.workspace)?.active.clone();
+            let active = active.ok_or(Refused::NothingActive)?;
+            let mut files = manager.versions.files(seat.workspace, &active)?;
+            files.without.insert(audience.to_string());
+            let (version, documents) = manager.prepare(seat, &files, &asker.by)?;
+            let action = Action::Remove { audience: audience.to_string(), version: version.id };
+            manager.act_with(seat, action, asker, documents)
+        })
     }
 
     /// The version whose name begins so.

@@ -207,7 +207,8 @@ impl Metrics {
             rule_loads: register.counters("rule_loads", "Loads of rules", &["outcome"])?,
             overtaken: register
                 .counter("overtaken", "Users whom another instance wrote meanwhile")?,
-            recovered: register.counter("recovered", "Turns of instances that are gone, settled")?,
+            recovered: register
+                .counter("recovered", "Turns of instances that are gone, settled")?,
             waiting: register.add(IntGaugeVec::new(
                 Opts::new("muster_waiting", "Whether something does not answer and is waited for"),
                 &["for"],

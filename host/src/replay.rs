@@ -141,7 +141,10 @@ impl<'a> Replay<'a> {
 
     fn fire(&mut self, before: Time, on_transition: OnTransition<'_>) -> Result<(), StepError> {
         while let Some((due, key)) = self.timers.first().cloned().filter(|(due, _)| *due < before) {
+            // A store that is shared may find it earlier than it is due, and then it stays.
+            self.timers.remove(&(due, key.clone()));
             self.step(&key, &[], due, on_transition)?;
+            self.group.note_fired(&key, due);
         }
         Ok(())
     }
@@ -166,15 +169,20 @@ impl<'a> Replay<'a> {
         now: Time,
         on_transition: OnTransition<'_>,
     ) -> Result<(), StepError> {
-        let rules = Evaluator { plan: &self.plan, successions: &[], decide: &mut self.instances };
-        let stepped = self.group.step(self.store, rules, key, messages, now)?;
-        if stepped.due_before != stepped.due {
-            if let Some(due) = stepped.due_before {
-                self.timers.remove(&(due, key.clone()));
+        let stepped = loop {
+            let (plan, decide) = (&self.plan, &mut self.instances);
+            let rules = Evaluator { plan, successions: &[], decide };
+            match self.group.step(self.store, rules, key, messages, now) {
+                Err(StepError::Awaits) => self.group.supply(self.store)?,
+                stepped => break stepped?,
             }
-            if let Some(due) = stepped.due {
-                self.timers.insert((due, key.clone()));
-            }
+        };
+        self.group.discard_supplies();
+        if let Some(due) = stepped.due_before {
+            self.timers.remove(&(due, key.clone()));
+        }
+        if let Some(due) = stepped.due {
+            self.timers.insert((due, key.clone()));
         }
         self.totals.add(&stepped.report, stepped.transitions.len());
         stepped.transitions.iter().for_each(|transition| on_transition(key, transition));
@@ -183,7 +191,11 @@ impl<'a> Replay<'a> {
 
     fn commit(&mut self) -> Result<(), StepError> {
         let commit = self.group.take(self.clock, wall_time());
-        Ok(self.store.commit(commit)?)
+        let committed = self.store.commit(commit)?;
+        if let Some(key) = committed.overtaken.first() {
+            return Err(StepError::overtaken(key));
+        }
+        Ok(self.store.settle(&committed)?)
     }
 }
 

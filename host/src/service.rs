@@ -2,6 +2,14 @@
 
 mod connections;
 mod settings;
+mod stores;
+#[cfg(feature = "pulsar")]
+mod topics;
+mod watch;
+
+#[cfg(feature = "cql")]
+pub use stores::cql_settings;
+pub use stores::open_store;
 
 use crate::api::{Service, router};
 use crate::clock::{Clock, EventClock, WallClock};
@@ -10,7 +18,8 @@ use crate::guest::{GuestEngine, GuestSettings};
 use crate::manager::{Folders, Manager, oversee};
 use crate::metrics::Metrics;
 use crate::ruleset::RulesetLoader;
-use crate::store::{EmbeddedStore, Store, StoreOptions};
+#[cfg(feature = "pulsar")]
+use crate::source::PulsarSource;
 use crate::tls::TlsListener;
 use crate::worker::{Unavailable, Worker};
 use anyhow::Context;
@@ -20,7 +29,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, RwLock};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// A service that listens, and does not answer yet.
@@ -30,6 +38,9 @@ pub struct Started {
     identity: Option<Identity>,
     service: Arc<Service>,
     folders: Folders,
+    /// Of a service whose messages come from topics too.
+    #[cfg(feature = "pulsar")]
+    source: Option<PulsarSource>,
 }
 
 impl Started {
@@ -39,13 +50,24 @@ impl Started {
     /// When any of that fails. Nothing is left behind.
     pub async fn new(config: Config) -> anyhow::Result<Started> {
         let tls = &config.http.tls;
-        let identity = tls.is_on().then(|| tls.load()).transpose()?.map(watch::Sender::new);
+        let identity =
+            tls.is_on().then(|| tls.load()).transpose()?.map(tokio::sync::watch::Sender::new);
         let address = config.http.listen;
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address}: set another `http.listen`, or stop who has it")
         })?;
-        let options = StoreOptions { cache_bytes: config.store.cache_bytes };
-        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&config.store.path, options)?);
+        let metrics = Arc::new(Metrics::new()?);
+        let (settings, measured) = (config.store.clone(), metrics.clone());
+        let store = tokio::task::spawn_blocking(move || open_store(&settings, &measured));
+        let store = store.await.context("opening the store was broken off")??;
+        #[cfg(feature = "pulsar")]
+        let (sink, source) = {
+            let instance = format!("{:08x}", fastrand::u32(..));
+            let sink = topics::open_sink(&config.pulsar, &instance).await?;
+            (Arc::new(sink), topics::open_source(&config.pulsar, &instance).await?)
+        };
+        #[cfg(not(feature = "pulsar"))]
+        let sink = Arc::new(crate::sink::Sink::Outbox);
         let artefacts = match config.modules.artefacts.as_os_str().is_empty() {
             true => config.store.path.join("artefacts"),
             false => config.modules.artefacts.clone(),
@@ -53,18 +75,23 @@ impl Started {
         let limits = config.modules.guest_settings().context("no compiler is named")?;
         let guests = GuestEngine::new(GuestSettings { artefacts: Some(artefacts), ..limits })?;
         let loader = RulesetLoader::new(guests, config.engine_settings());
-        let (manager, deployments) = Manager::open(store.clone(), loader)?;
+        let of_manager = store.clone();
+        let opened = tokio::task::spawn_blocking(move || Manager::open(of_manager, loader));
+        let (manager, deployments) = opened.await.context("loading rules was broken off")??;
         let clock: Box<dyn Clock> = match config.time.clock {
             ClockKind::Wall => Box::new(WallClock),
             ClockKind::Events => Box::new(EventClock),
         };
-        let metrics = Arc::new(Metrics::new()?);
-        let worker =
-            Worker::start(&config, store.clone(), clock, deployments.clone(), metrics.clone())?;
+        let started = (config.clone(), store.clone(), deployments.clone(), metrics.clone());
+        let worker = tokio::task::spawn_blocking(move || {
+            let (config, store, deployments, metrics) = started;
+            Worker::start(&config, store, sink, clock, deployments, metrics)
+        });
+        let worker = worker.await.context("starting the worker was broken off")??;
         let shown = deployments.into_iter().map(|(workspace, rules)| (workspace, Arc::new(rules)));
         let deployments = RwLock::new(shown.collect());
-        let (manager, ending) = (Mutex::new(manager), watch::Sender::new(false));
-        let access = watch::Sender::new(Arc::new(config.access.clone()));
+        let (manager, ending) = (Mutex::new(manager), tokio::sync::watch::Sender::new(false));
+        let access = tokio::sync::watch::Sender::new(Arc::new(config.access.clone()));
         let mut folders = Folders::new(&config.workspaces);
         let service = Arc::new(Service {
             store,
@@ -80,7 +107,14 @@ impl Started {
         let deployed =
             tokio::task::spawn_blocking(move || folders.deploy_all(&deploying).map(|()| folders));
         let folders = deployed.await.context("loading rules was broken off")??;
-        Ok(Started { listener, identity, service, folders })
+        Ok(Started {
+            listener,
+            identity,
+            service,
+            folders,
+            #[cfg(feature = "pulsar")]
+            source,
+        })
     }
 
     /// Where it listens.
@@ -106,6 +140,15 @@ impl Started {
         let mut watching = JoinSet::new();
         watching.spawn(self.folders.watch(service.clone()));
         watching.spawn(oversee(service.clone()));
+        watching.spawn(watch::measure_waiting(service.clone()));
+        if service.store.is_shared() {
+            watching.spawn(watch::follow_rules(service.clone()));
+        }
+        #[cfg(feature = "pulsar")]
+        let taking = self.source.map(|source| {
+            watching.spawn(watch::measure_source(service.clone(), source.status()));
+            tokio::spawn(source.run(service.clone()))
+        });
         if let Some(file) = &service.config.file {
             let reader = SettingsReader::new(file.clone(), self.identity.clone())?;
             watching.spawn(reader.watch(service.clone()));
@@ -128,8 +171,20 @@ impl Started {
             }
         }
         watching.abort_all();
+        // What was accepted is committed, however long that takes, where nothing else has to answer for it.
+        let giving_up = service.clone();
+        let patience = service.config.http.drain_wait;
+        let giving_up = tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            giving_up.worker.give_up();
+        });
         let stop = tokio::task::spawn_blocking(move || service.worker.stop());
         stop.await.context("the worker did not end")?;
+        giving_up.abort();
+        #[cfg(feature = "pulsar")]
+        if let Some(taking) = taking {
+            taking.await.context("the source did not end")?;
+        }
         if let Err(failed @ Unavailable::StoreFailed(_)) = self.service.worker.readiness() {
             return Err(failed.into());
         }

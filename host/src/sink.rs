@@ -28,6 +28,7 @@ impl Sink {
     ///
     /// # Errors
     /// When the service ends before they are.
+    #[cfg_attr(not(feature = "pulsar"), allow(unused_variables, reason = "the store told them"))]
     pub fn tell(&self, told: &[(UserKey, Line)]) -> Result<(), Untellable> {
         match self {
             Sink::Outbox => Ok(()),

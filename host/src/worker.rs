@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     sink: Arc<Sink>,
     failed: Mutex<Option<Arc<str>>>,
     ready: AtomicBool,
+    /// Why no messages come from topics, while they do not.
+    source_outage: Mutex<Option<Arc<str>>>,
     /// Whether nobody waits any more for what does not answer.
     is_closing: AtomicBool,
     committed: watch::Sender<u64>,
@@ -103,11 +105,9 @@ impl Shared {
         Unavailable::StoreFailed(error.to_string().into())
     }
 
-    /// What is waited for, and why, if anything is.
-    fn waits(&self) -> Option<Arc<str>> {
-        let waits = [("the database", self.store.outage()), ("the sink", self.sink.outage())];
-        let waits = waits.into_iter().find_map(|(what, why)| Some((what, why?)));
-        waits.map(|(what, why)| format!("{what}: {why}").into())
+    fn outages(&self) -> [(&'static str, Option<Arc<str>>); 3] {
+        let source = lock(&self.source_outage).clone();
+        [("store", self.store.outage()), ("source", source), ("sink", self.sink.outage())]
     }
 
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
@@ -142,6 +142,7 @@ impl Worker {
             metrics,
             failed: Mutex::new(None),
             ready: AtomicBool::new(false),
+            source_outage: Mutex::new(None),
             is_closing: AtomicBool::new(false),
             sink,
             committed: watch::Sender::new(0),
@@ -259,12 +260,22 @@ impl Worker {
     pub fn readiness(&self) -> Result<(), Unavailable> {
         match self.shared.failure() {
             Some(reason) => Err(Unavailable::StoreFailed(reason)),
-            None if self.shared.waits().is_some() => {
-                Err(Unavailable::Waiting(self.shared.waits().unwrap_or_default()))
-            }
-            None if self.shared.ready.load(Ordering::Acquire) => Ok(()),
-            None => Err(Unavailable::ShuttingDown),
+            None if !self.shared.ready.load(Ordering::Acquire) => Err(Unavailable::ShuttingDown),
+            None => match self.outages().into_iter().find_map(|(what, why)| Some((what, why?))) {
+                Some((what, why)) => Err(Unavailable::Waiting(format!("the {what}: {why}").into())),
+                None => Ok(()),
+            },
         }
+    }
+
+    /// What the service depends on, and why it does not answer, while it does not.
+    pub fn outages(&self) -> [(&'static str, Option<Arc<str>>); 3] {
+        self.shared.outages()
+    }
+
+    /// Notes why no messages come from topics, or that they do.
+    pub fn set_source_outage(&self, outage: Option<Arc<str>>) {
+        *lock(&self.shared.source_outage) = outage;
     }
 
     /// Lets go of what was counted by versions of a workspace's rules but these.

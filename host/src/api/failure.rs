@@ -64,7 +64,7 @@ impl Failure {
     pub(super) fn unavailable(error: &Unavailable) -> Failure {
         let status = match error {
             Unavailable::Overloaded => StatusCode::TOO_MANY_REQUESTS,
-            Unavailable::ShuttingDown | Unavailable::StoreFailed(_) => {
+            Unavailable::ShuttingDown | Unavailable::Waiting(_) | Unavailable::StoreFailed(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };

@@ -9,6 +9,7 @@ use crate::guest::LoadedModule;
 use crate::lifecycle::Deployment;
 use crate::metrics::Metrics;
 use crate::ruleset::Ruleset;
+use crate::sink::Sink;
 use crate::store::{EmbeddedStore, Store, StoreOptions};
 use crate::worker::Worker;
 use anyhow::Context;
@@ -49,7 +50,14 @@ pub fn measure_beside(module: LoadedModule, scale: &Scale) -> anyhow::Result<Rep
         ("beside".into(), Deployment::of(beside)),
     ]);
     let clock = Box::new(WallClock);
-    let worker = Worker::start(&config, store.clone(), clock, deployments, metrics.clone())?;
+    let worker = Worker::start(
+        &config,
+        store.clone(),
+        Arc::new(Sink::Outbox),
+        clock,
+        deployments,
+        metrics.clone(),
+    )?;
 
     let mut rng = Rng::with_seed(9);
     run(&worker, &mut rng, WARM_UP, true)?;

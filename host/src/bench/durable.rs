@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::decode::{decode, format_time};
 use crate::lifecycle::Deployment;
 use crate::metrics::Metrics;
+use crate::sink::Sink;
 use crate::store::{EmbeddedStore, Store, StoreOptions, UserKey};
 use crate::worker::Worker;
 use anyhow::Context;
@@ -32,7 +33,14 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     let metrics = Arc::new(Metrics::new()?);
     let deployments = HashMap::from([(Arc::<str>::from("bench"), Deployment::of(ruleset))]);
     let clock = Box::new(EventClock);
-    let worker = Worker::start(&config, store.clone(), clock, deployments, metrics.clone())?;
+    let worker = Worker::start(
+        &config,
+        store.clone(),
+        Arc::new(Sink::Outbox),
+        clock,
+        deployments,
+        metrics.clone(),
+    )?;
     let mut source = Source { rng: Rng::with_seed(8), users: scale.users, now_ms: START_MS };
     send(&worker, (0..scale.users).map(|user| source.message(user)))?;
     let messages: Vec<String> = (0..scale.events).map(|_| source.any_message()).collect();

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::lifecycle::Action;
 use crate::manager::{Asker, Deployments, Manager, Seat};
 use crate::metrics::Metrics;
+use crate::sink::Sink;
 use crate::store::{EmbeddedStore, Store, StoreOptions};
 use crate::worker::Worker;
 use anyhow::Context;
@@ -36,7 +37,14 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     let loader = rig::loader(rig::settings(Engine::State))?;
     let (mut manager, none) = Manager::open(store.clone(), loader)?;
     let metrics = Arc::new(Metrics::new()?);
-    let worker = Worker::start(&config, store.clone(), Box::new(WallClock), none, metrics)?;
+    let worker = Worker::start(
+        &config,
+        store.clone(),
+        Arc::new(Sink::Outbox),
+        Box::new(WallClock),
+        none,
+        metrics,
+    )?;
     let deployments = Deployments::default();
     let seat = Seat { workspace: WORKSPACE, worker: &worker, deployments: &deployments };
     let yaml = catalogue::definitions(1, scale.audiences);

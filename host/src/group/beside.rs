@@ -168,9 +168,7 @@ impl Group {
             return Ok(shadow.clone());
         }
         let shadow = match store.shadow(key)? {
-            Some(bytes) => {
-                Some(Arc::new(Shadow::read(&bytes)?))
-            }
+            Some(bytes) => Some(Arc::new(Shadow::read(&bytes)?)),
             None => None,
         };
         self.recent_shadows.put(key.clone(), shadow.clone());
@@ -214,8 +212,11 @@ impl Shadow {
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
         let (state, profile) = rest.split_at_checked(length)?;
-        let record =
-            UserRecord { state: Arc::new(state.to_vec()), profile: Arc::new(profile.to_vec()), stamp: Stamp::default() };
+        let record = UserRecord {
+            state: Arc::new(state.to_vec()),
+            profile: Arc::new(profile.to_vec()),
+            stamp: Stamp::default(),
+        };
         Some(Shadow { since: u64::from_le_bytes(*since), record })
     }
 }

@@ -31,6 +31,10 @@ impl Versions {
         Versions { store, loader, loaded: HashMap::new() }
     }
 
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     pub(super) fn loader(&self) -> &RulesetLoader {
         &self.loader
     }

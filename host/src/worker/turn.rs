@@ -171,7 +171,8 @@ impl Turns {
             return HashSet::new();
         };
         self.waiting.extend(deliveries);
-        self.again.extend(users.iter().filter_map(|key| Some((key.clone(), before.get(key)?.clone()))));
+        self.again
+            .extend(users.iter().filter_map(|key| Some((key.clone(), before.get(key)?.clone()))));
         users.iter().for_each(|key| self.lanes.of(key).group.forget(key));
         users.into_iter().collect()
     }
@@ -417,12 +418,12 @@ impl Turns {
         let rows =
             store.expire_transitions(ago(wall_time(), self.settings.transitions_retention_ms))?;
         expired.with_label_values(&["outbox"]).inc_by(rows);
-        let keep_from =
-            |workspace: &str, event: &str| match self.kept_for_ms(workspace, event) {
-                Some(milliseconds) => before(milliseconds),
-                None => Time::MIN,
-            };
-        let (rows, cursor) = store.expire_history(self.expiring.take(), EXPIRE_ROWS, &keep_from)?;
+        let expiring = self.expiring.take();
+        let keep_from = |workspace: &str, event: &str| match self.kept_for_ms(workspace, event) {
+            Some(milliseconds) => before(milliseconds),
+            None => Time::MIN,
+        };
+        let (rows, cursor) = store.expire_history(expiring, EXPIRE_ROWS, &keep_from)?;
         expired.with_label_values(&["history"]).inc_by(rows);
         self.expiring = cursor;
         for (table, bytes) in store.sizes()? {

@@ -128,8 +128,11 @@ impl Drop for CqlStore {
         self.shared.database.close();
         if let Some(runtime) = self.runtime.take() {
             self.division.end();
-            // Whoever comes next need not wait until this process is found to be gone.
-            runtime.block_on(self.division.leave());
+            // Whoever comes next need not wait until this process is found to be gone. On a thread of its
+            // own, since this one may belong to another runtime.
+            std::thread::scope(|scope| {
+                scope.spawn(|| runtime.block_on(self.division.leave()));
+            });
             runtime.shutdown_background();
         }
     }

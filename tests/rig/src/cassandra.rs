@@ -71,7 +71,10 @@ impl CassandraServer {
         let jars = fetch("cassandra")?;
         let (directory, lock) = run_directory("cassandra")?;
         let (native, storage) = (free_port()?, free_port()?);
-        fs::write(directory.join("cassandra.yaml"), settings(&directory, native, storage, options))?;
+        fs::write(
+            directory.join("cassandra.yaml"),
+            settings(&directory, native, storage, options),
+        )?;
         let mut server = CassandraServer {
             process: None,
             arguments: arguments(&jars, &directory)?,

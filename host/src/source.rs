@@ -1,0 +1,188 @@
+//! Messages from topics of Pulsar: decoded, handed to the worker, and given back when they are durable.
+
+use crate::api::Service;
+use crate::clock::wall_time;
+use crate::config::{ClockKind, milliseconds};
+use crate::decode::{Decoded, Refusal, decode};
+use crate::store::UserKey;
+use crate::worker::Unavailable;
+use futures_util::FutureExt;
+use muster_core::{Message, Origin, Place, Time};
+use muster_pulsar::{Ack, Connection, PulsarError, Received, Source, SourceSettings, Status};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
+
+/// Messages that are handed over together, of those that have arrived.
+const TOGETHER_MAX: usize = 512;
+/// How often room for more is looked for when there is none.
+const ROOM_RETRY: Duration = Duration::from_millis(5);
+
+/// A source that was opened.
+pub struct PulsarSource {
+    source: Source,
+    /// Part of every partition's name: positions of another life of the topics do not count.
+    generation: Arc<str>,
+}
+
+/// Messages that were taken from the source, and are not handed over yet.
+#[derive(Default)]
+struct Taken {
+    messages: Vec<(UserKey, Message)>,
+    acks: Vec<Ack>,
+    /// Those of which a part was refused: put aside when the rest is durable.
+    in_part: Vec<(Received, String)>,
+}
+
+impl PulsarSource {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When Pulsar cannot be reached, refuses the token, or lacks a topic.
+    pub async fn open(
+        connection: Connection,
+        settings: SourceSettings,
+        generation: &str,
+    ) -> Result<PulsarSource, PulsarError> {
+        let source = Source::open(connection, settings).await?;
+        Ok(PulsarSource { source, generation: generation.into() })
+    }
+
+    /// How it stands with Pulsar.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.source.status()
+    }
+
+    /// Takes messages until the service ends, or its worker does.
+    pub async fn run(mut self, service: Arc<Service>) {
+        let mut ending = service.ending.subscribe();
+        let mut handed = JoinSet::new();
+        loop {
+            let first = tokio::select! {
+                received = self.source.receive() => received,
+                Some(_) = handed.join_next() => continue,
+                _ = ending.wait_for(|ending| *ending) => break,
+            };
+            let mut taken = Taken::default();
+            let mut next = Some(first);
+            while let Some(received) = next {
+                self.take(&service, received, &mut taken).await;
+                next = match taken.messages.len() < TOGETHER_MAX {
+                    true => self.source.receive().now_or_never(),
+                    false => None,
+                };
+            }
+            if !taken.messages.is_empty() && !self.hand_over(&service, taken, &mut handed).await {
+                break;
+            }
+        }
+        // What was handed over is committed before the worker ends, and given back here.
+        while handed.join_next().await.is_some() {}
+        self.source.close().await;
+    }
+
+    async fn take(&self, service: &Service, received: Received, taken: &mut Taken) {
+        let decoded = {
+            let _timer = service.metrics.stages.decode.start_timer();
+            decode(&received.payload, latest(service))
+        };
+        match decoded.and_then(|decoded| known(service, decoded)) {
+            Ok(decoded) => {
+                service.metrics.unknown_keys.inc_by(decoded.unknown_keys);
+                let key = UserKey { workspace: decoded.workspace, user: decoded.user };
+                let reason = (!decoded.refused.is_empty()).then(|| reason(&decoded.refused));
+                if reason.is_some() {
+                    count_refused(service);
+                }
+                let origin = self.origin(&received);
+                let message = decoded.message.map(|m| Message { origin: Some(origin), ..m });
+                let is_taken = message.is_some();
+                taken.messages.extend(message.map(|message| (key, message)));
+                match reason {
+                    None => taken.acks.push(received.token),
+                    Some(reason) if is_taken => taken.in_part.push((received, reason)),
+                    Some(reason) => self.source.dead_letter(received, &reason).await,
+                }
+            }
+            Err(refusal) => {
+                count_refused(service);
+                self.source.dead_letter(received, &reason(&[refusal])).await;
+            }
+        }
+    }
+
+    fn origin(&self, received: &Received) -> Origin {
+        let place = received.place;
+        let place = Place { ledger: place.ledger, entry: place.entry, index: place.batch };
+        match self.generation.is_empty() {
+            true => Origin::new(&received.partition, place),
+            false => Origin::new(&format!("{}\0{}", self.generation, received.partition), place),
+        }
+    }
+
+    /// Hands messages to the worker, and gives them back when they are durable. Says whether they were
+    /// taken.
+    async fn hand_over(
+        &self,
+        service: &Arc<Service>,
+        taken: Taken,
+        handed: &mut JoinSet<()>,
+    ) -> bool {
+        let Some(permit) = room(service, taken.messages.len()).await else { return false };
+        let told = service.worker.deliver(taken.messages, Vec::new(), permit);
+        let acknowledger = self.source.acknowledger();
+        handed.spawn(async move {
+            // What is not durable is left to be delivered again.
+            if let Ok(Ok(())) = told.await {
+                taken.acks.into_iter().for_each(|ack| acknowledger.done(ack));
+                for (received, reason) in taken.in_part {
+                    acknowledger.dead_letter(received, &reason).await;
+                }
+            }
+        });
+        true
+    }
+}
+
+/// Room in the queue, as soon as there is; none when the service ends before or its store failed.
+async fn room(service: &Service, messages: usize) -> Option<OwnedSemaphorePermit> {
+    loop {
+        match service.worker.reserve(messages) {
+            Ok(permit) => return Some(permit),
+            Err(Unavailable::Overloaded) if !*service.ending.borrow() => {
+                tokio::time::sleep(ROOM_RETRY).await;
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+fn reason(refused: &[Refusal]) -> String {
+    let reasons: Vec<String> = refused.iter().map(Refusal::to_string).collect();
+    reasons.join("; ")
+}
+
+fn count_refused(service: &Service) {
+    service.metrics.refused.inc();
+    service.metrics.dead_letters.inc();
+}
+
+/// The latest time that an event may have.
+fn latest(service: &Service) -> Option<Time> {
+    match service.config.time.clock {
+        ClockKind::Wall => {
+            let skew = milliseconds(service.config.ingest.future_skew);
+            Time::from_milliseconds(wall_time().milliseconds().saturating_add(skew))
+        }
+        ClockKind::Events => None,
+    }
+}
+
+fn known(service: &Service, decoded: Decoded) -> Result<Decoded, Refusal> {
+    if service.has_workspace(&decoded.workspace) {
+        return Ok(decoded);
+    }
+    let reason = format!("no rules for `{}`: deploy some, and send it again", decoded.workspace);
+    Err(Refusal { position: "workspace".to_string(), reason })
+}
