@@ -63,7 +63,7 @@ pub fn evaluate(
 /// When the store cannot be opened, or fails.
 pub fn evaluate_stepwise(
     ruleset: &Ruleset,
-    open: &dyn Fn() -> anyhow::Result<Box<dyn store::Store>>,
+    open: &dyn Fn() -> anyhow::Result<Arc<dyn store::Store>>,
     timeline: &[Entry],
 ) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();

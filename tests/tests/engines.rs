@@ -50,9 +50,9 @@ fn on_disk(ruleset: &Ruleset, timeline: &[Entry]) -> anyhow::Result<Outcome> {
 /// With the store closed and opened again after every message.
 fn on_disk_stepwise(ruleset: &Ruleset, timeline: &[Entry]) -> anyhow::Result<Outcome> {
     let folder = tempfile::tempdir()?;
-    let open = || -> anyhow::Result<Box<dyn Store>> {
+    let open = || -> anyhow::Result<Arc<dyn Store>> {
         let path = folder.path().join("store");
-        Ok(Box::new(EmbeddedStore::open(&path, StoreOptions::default())?))
+        Ok(Arc::new(EmbeddedStore::open(&path, StoreOptions::default())?))
     };
     subject::evaluate_stepwise(ruleset, &open, timeline)
 }

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::{PAGE_MAX, Page, Parameters, Service, Shared, check_user, lines};
 use crate::decode::format_time;
 use crate::lifecycle::Sweep;
-use crate::store::{Store, UserKey};
+use crate::store::{Store, StoreError, UserKey};
 use crate::transitions::membership_line;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -132,7 +132,12 @@ pub(super) async fn snapshot(
 ) -> Result<Response, Failure> {
     let rules = service.deployment(&workspace)?;
     let of_workspace = workspace.clone();
-    let cursor = service.read(move |store| store.cursor(&of_workspace)).await?;
+    // Where transitions go to a topic, that has its own places.
+    let cursor = service.read(move |store| match store.cursor(&of_workspace) {
+        Err(StoreError::ToldElsewhere) => Ok(None),
+        cursor => cursor.map(Some),
+    });
+    let cursor = cursor.await?;
     let plans = rules.arms.iter().map(|arm| &arm.ruleset.plan);
     let all = plans.flat_map(|plan| plan.audiences());
     let audiences: BTreeMap<Arc<str>, AudienceKey> =
@@ -161,7 +166,9 @@ pub(super) async fn snapshot(
         }
     }
     let mut response = lines(body);
-    response.headers_mut().insert(CURSOR_HEADER, HeaderValue::from(cursor));
+    if let Some(cursor) = cursor {
+        response.headers_mut().insert(CURSOR_HEADER, HeaderValue::from(cursor));
+    }
     if let Some(next) = next {
         // Letters and digits are all that an encoded place holds.
         let next = HeaderValue::from_str(&BASE64_URL_SAFE_NO_PAD.encode(next))

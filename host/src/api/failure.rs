@@ -116,7 +116,12 @@ impl From<ActError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
-        Failure::internal(&error.to_string())
+        let status = match error {
+            StoreError::ToldElsewhere => StatusCode::NOT_IMPLEMENTED,
+            StoreError::Locked { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Failure::new(status, &error.to_string())
     }
 }
 

@@ -207,7 +207,9 @@ impl Turns {
     /// Waits for messages, and then for more of them, until the batch is full or has waited enough.
     fn collect(&self, orders: &Receiver<Order>) -> Intake {
         let mut intake = Intake::default();
-        let has_more = !self.sweeping.is_empty() || !self.again.is_empty();
+        // Of a shared store, whoever sweeps takes from others' share of the database.
+        let sweeps = !self.sweeping.is_empty() && !self.shared.store.is_shared();
+        let has_more = sweeps || !self.again.is_empty();
         let idle = if has_more { Duration::ZERO } else { IDLE_WAIT };
         let mut wait = idle;
         let mut until: Option<Instant> = None;

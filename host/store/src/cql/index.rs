@@ -15,7 +15,7 @@ pub(super) const PARTS: i32 = 32;
 /// How long a count of users is good for: others add to it.
 const COUNT_AGE_MAX: Duration = Duration::from_secs(600);
 /// Rows that are read of each part beyond an even share of a page.
-const MARGIN: usize = 16;
+const MARGIN: usize = 4;
 
 /// How many users workspaces have.
 #[derive(Default)]

@@ -67,6 +67,12 @@ impl PulsarAdmin {
             .with_context(|| format!("`{topic}` has no subscription `{subscription}`"))
     }
 
+    /// Lets a subscription begin again at the first message that there is. Nobody may be connected to it.
+    pub fn rewind(&self, topic: &str, subscription: &str) -> Result<()> {
+        let path = format!("{}/subscription/{subscription}/resetcursor/0", path(topic));
+        self.request("POST", &path, None).with_context(|| format!("cannot rewind `{topic}`"))
+    }
+
     /// Which consumer, by name, a Failover subscription delivers to; `None` before there is one.
     pub fn active_consumer(&self, topic: &str, subscription: &str) -> Result<Option<String>> {
         let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;

@@ -1,0 +1,126 @@
+//! Messages in, transitions out: what comes of them is what a replay says.
+
+use crate::{shop, stage, stage_with};
+use muster_tests::cluster::{Instance, Load, Members, Stage, expected, read_told, until};
+use serde_json::json;
+use std::time::Duration;
+
+fn send(stage: &Stage, messages: &[serde_json::Value], end_ms: i64) -> Load {
+    let load = Load::of(messages.iter().map(ToString::to_string).collect(), end_ms).unwrap();
+    load.send(stage, Duration::ZERO).unwrap();
+    load
+}
+
+fn held(instance: &mut Instance, expected: &Members, stage: &Stage) {
+    instance.wait_members(expected).unwrap();
+    let told = read_told(stage, expected).unwrap();
+    assert_eq!(told.problems, Vec::<String>::new());
+    assert_eq!(told.repetitions, 0);
+    until("everything is acknowledged", || stage.is_drained()).unwrap();
+}
+
+#[test]
+fn one_instance_says_what_a_replay_says() {
+    let stage = stage();
+    let load = Load::new(7, 80, 1_500).unwrap();
+    let expected = expected(&shop(), &load).unwrap();
+    assert!(expected.len() > 10);
+    let mut instance = stage.start("one").unwrap();
+    load.send(&stage, Duration::ZERO).unwrap();
+    held(&mut instance, &expected, &stage);
+    instance.stop().unwrap();
+}
+
+#[test]
+fn two_instances_say_what_a_replay_says() {
+    let stage = stage();
+    let load = Load::new(8, 80, 1_500).unwrap();
+    let expected = expected(&shop(), &load).unwrap();
+    let mut one = stage.start("one").unwrap();
+    let mut two = stage.start("two").unwrap();
+    load.send(&stage, Duration::from_secs(2)).unwrap();
+    held(&mut one, &expected, &stage);
+    assert_eq!(two.members().unwrap(), expected);
+    for instance in [&mut one, &mut two] {
+        assert!(instance.metric("muster_messages_total{workspace=\"shop\"}").unwrap() > 0.0);
+    }
+    one.stop().unwrap();
+    two.stop().unwrap();
+}
+
+#[test]
+fn an_instance_that_is_told_to_end_leaves_nothing_half_done() {
+    let stage = stage();
+    let load = Load::new(9, 60, 1_000).unwrap();
+    let expected = expected(&shop(), &load).unwrap();
+    let first = stage.start("first").unwrap();
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| load.send(&stage, Duration::from_secs(2)));
+        std::thread::sleep(Duration::from_millis(700));
+        first.stop().unwrap();
+        let mut second = stage.start("second").unwrap();
+        sending.join().unwrap().unwrap();
+        held(&mut second, &expected, &stage);
+        assert_eq!(second.metric("muster_recovered_total").unwrap(), 0.0);
+    });
+}
+
+#[test]
+fn what_cannot_be_used_is_put_aside_with_the_reason() {
+    let stage = stage_with(&shop(), 2);
+    let mut instance = stage.start("one").unwrap();
+    let end = 1_767_225_700_000_i64;
+    let good = json!({ "workspace": "shop", "user": "ann", "attributes": { "country": "US" } });
+    let partly = json!({ "workspace": "shop", "user": "bob", "attributes": { "country": "CA" },
+        "events": [{ "name": "view", "time": "yesterday" }] });
+    let nowhere =
+        json!({ "workspace": "elsewhere", "user": "cat", "attributes": { "country": "US" } });
+    let load =
+        Load::of(vec![good.to_string(), partly.to_string(), nowhere.to_string()], end).unwrap();
+    load.send(&stage, Duration::ZERO).unwrap();
+    let ids = |user: &str| (user.to_string(), ["north-americans".to_string()].into());
+    let expected: Members = [ids("ann"), ids("bob")].into();
+    instance.wait_members(&expected).unwrap();
+    until("two messages are put aside", || {
+        let aside = instance.metric("muster_dead_letters_total")?;
+        Ok(if aside == 2.0 { Ok(()) } else { Err(aside.to_string()) })
+    })
+    .unwrap();
+    until("everything is acknowledged", || stage.is_drained()).unwrap();
+}
+
+#[test]
+fn messages_may_come_by_http_too_and_transitions_are_read_from_the_topic() {
+    let stage = stage_with(&shop(), 1);
+    let mut instance = stage.start("one").unwrap();
+    let message = json!({ "workspace": "shop", "user": "ann", "attributes": { "country": "US" } });
+    let address = instance.address().unwrap().unwrap();
+    let mut answer = ureq::post(format!("http://{address}/v1/messages"))
+        .header("content-type", "application/json")
+        .send(message.to_string())
+        .unwrap();
+    let answer = answer.body_mut().read_to_string().unwrap();
+    assert!(answer.contains("\"accepted\":1"), "{answer}");
+    let expected: Members = [("ann".to_string(), ["north-americans".to_string()].into())].into();
+    assert_eq!(instance.members().unwrap(), expected);
+    assert_eq!(read_told(&stage, &expected).unwrap().transitions, 1);
+    let (status, said) = instance.get("/v1/workspaces/shop/transitions").unwrap();
+    assert_eq!(status, 501, "{said}");
+    assert!(said.contains("read them where they are published"), "{said}");
+}
+
+#[test]
+fn timers_of_users_fire_with_nobody_sending_anything() {
+    let stage = stage_with(&shop(), 1);
+    let mut instance = stage.start("one").unwrap();
+    let begin = 1_767_225_600_000_i64;
+    let bought = |user: &str, at: i64| {
+        json!({ "workspace": "shop", "user": user,
+            "events": [{ "name": "purchase", "time": at, "properties": { "amount": 1 } }] })
+    };
+    send(&stage, &[bought("ann", begin), bought("bob", begin + 9_000)], begin + 12_000);
+    let expected: Members = [("bob".to_string(), ["recent-buyers".to_string()].into())].into();
+    instance.wait_members(&expected).unwrap();
+    let told = read_told(&stage, &expected).unwrap();
+    assert_eq!((told.transitions, told.problems.len()), (3, 0));
+}

@@ -1,0 +1,91 @@
+//! Rules that one instance is given are those of all, within seconds.
+
+use crate::{shop, stage_with};
+use muster_tests::cluster::{Instance, Load, Members, until};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn post(instance: &mut Instance, path: &str, body: &Value) -> String {
+    let address = instance.address().unwrap().unwrap();
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let mut answer = agent
+        .post(format!("http://{address}{path}"))
+        .header("content-type", "application/json")
+        .send(body.to_string())
+        .unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "{path}: {text}");
+    text
+}
+
+fn wait_audience(instance: &mut Instance, id: &str) {
+    until("the audience is in force", || {
+        let (_, said) = instance.get("/v1/workspaces/shop/audiences")?;
+        Ok(if said.contains(&format!("\"{id}\"")) { Ok(()) } else { Err(said) })
+    })
+    .unwrap();
+}
+
+const DEPLOYED: &str = "audiences:
+  - { id: japanese, where: { profile: { country: JP } } }
+  - { id: north-americans, where: { profile: { country: { in: [US, CA] } } } }
+";
+
+#[test]
+fn a_version_deployed_by_one_instance_decides_at_all_of_them() {
+    let stage = stage_with(&shop(), 2);
+    let mut one = stage.start("one").unwrap();
+    let mut two = stage.start("two").unwrap();
+    let from = |user: &str, country: &str| {
+        json!({ "workspace": "shop", "user": user, "attributes": { "country": country } })
+            .to_string()
+    };
+    let countries = ["JP", "US", "DE"];
+    let messages: Vec<String> =
+        (0..60).map(|at| from(&format!("u{at}"), countries[at % 3])).collect();
+    let load = Load::of(messages, 1_767_225_700_000).unwrap();
+    load.send(&stage, Duration::ZERO).unwrap();
+    until("all users are known", || {
+        let found = one.members()?.len();
+        Ok(if found == 20 { Ok(()) } else { Err(found.to_string()) })
+    })
+    .unwrap();
+    let files = json!({ "definitions": [{ "name": "audiences.yaml", "text": DEPLOYED }] });
+    post(&mut one, "/v1/workspaces/shop/rules/versions", &files);
+    post(&mut one, "/v1/workspaces/shop/rules/actions/promote", &json!({}));
+    wait_audience(&mut two, "japanese");
+    let expected: Members = (0..60)
+        .filter(|at| at % 3 < 2)
+        .map(|at| {
+            let audience = ["japanese", "north-americans"][at % 3].to_string();
+            (format!("u{at}"), [audience].into())
+        })
+        .collect();
+    // Users go over where they fall to, at both of them.
+    one.wait_members(&expected).unwrap();
+    assert_eq!(two.members().unwrap(), expected);
+    // And back again, asked of the other.
+    post(&mut two, "/v1/workspaces/shop/rules/actions/rollback", &json!({}));
+    wait_audience(&mut one, "recent-buyers");
+    until("the members of old are back", || {
+        let found = one.members()?;
+        let left = found.values().filter(|audiences| audiences.contains("japanese")).count();
+        Ok(if left == 0 { Ok(()) } else { Err(format!("{left} are still in")) })
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_instance_that_comes_later_has_the_rules_that_are_in_force() {
+    let stage = stage_with(&shop(), 1);
+    let mut one = stage.start("one").unwrap();
+    let files = json!({ "definitions": [{ "name": "audiences.yaml", "text": DEPLOYED }] });
+    post(&mut one, "/v1/workspaces/shop/rules/versions", &files);
+    post(&mut one, "/v1/workspaces/shop/rules/actions/promote", &json!({}));
+    let mut two = stage.start("two").unwrap();
+    wait_audience(&mut two, "japanese");
+    one.stop().unwrap();
+    let (status, said) = two.get("/v1/workspaces/shop/rules/history").unwrap();
+    assert_eq!(status, 200);
+    assert!(said.contains("promote"), "{said}");
+}
