@@ -20,7 +20,7 @@ use crate::{
 /// durable elsewhere.
 ///
 /// Dropping it frees its place among those in flight without acknowledging anything: the message
-/// comes again when the client is next built, here or at another instance.
+/// comes again, here or at another instance, after a silence or when the client is next built.
 #[must_use = "a message that is never given back comes again"]
 pub struct Ack {
     pub(crate) entry: Arc<Entry>,
@@ -46,7 +46,14 @@ impl Entry {
     pub(crate) fn new(mut id: MessageIdData, messages: usize, outbox: Arc<Outbox>) -> Entry {
         // The broker acknowledges entries, and would take one message's number for its entry's.
         id.batch_index = None;
+        outbox.out.fetch_add(1, Ordering::AcqRel);
         Entry { id, outbox, left: AtomicUsize::new(messages) }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.outbox.out.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -58,11 +65,23 @@ pub(crate) struct Outbox {
     pub(crate) partition: Arc<str>,
     entries: Mutex<Vec<MessageIdData>>,
     filled: Notify,
+    /// How many entries were delivered whose messages somebody still has.
+    out: AtomicUsize,
 }
 
 impl Outbox {
     pub(crate) fn new(partition: Arc<str>) -> Outbox {
-        Outbox { partition, entries: Mutex::default(), filled: Notify::new() }
+        Outbox {
+            partition,
+            entries: Mutex::default(),
+            filled: Notify::new(),
+            out: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether nothing of the partition is with anybody.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.out.load(Ordering::Acquire) == 0 && self.is_empty()
     }
 
     fn put(&self, id: MessageIdData) {

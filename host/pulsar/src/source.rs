@@ -69,8 +69,8 @@ impl SourceSettings {
 /// of it that is not acknowledged comes once more, in order; never is a message delivered unless all
 /// before it in its partition were delivered, here or to the instance that acknowledged them.
 ///
-/// Nothing is ever handed back as failed: that would break the order. A message that can't be used
-/// goes to the dead letters.
+/// No message is ever handed back as failed, which would bring all of its partition back. One that
+/// can't be used goes to the dead letters.
 ///
 /// Dropping it ends its clients at once; what was given back just before may come again, which
 /// [`Source::close`] avoids.

@@ -5,6 +5,7 @@ use futures_util::{FutureExt, StreamExt};
 use pulsar::{
     Consumer, ConsumerOptions, SubType, TokioExecutor,
     consumer::{InitialPosition, Message},
+    proto::MessageIdData,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -148,20 +149,21 @@ impl Pump {
             place.batch > 0
                 && (entry.id.ledger_id, entry.id.entry_id) == (id.ledger_id, id.entry_id)
         });
+        let messages = message.message_id.batch_size.and_then(|size| usize::try_from(size).ok());
+        let messages = messages.unwrap_or(1);
         let entry = current.unwrap_or_else(|| {
-            let messages =
-                message.message_id.batch_size.and_then(|size| usize::try_from(size).ok());
-            Arc::new(Entry::new(id.clone(), messages.unwrap_or(1), Arc::clone(&self.outbox)))
+            Arc::new(Entry::new(id.clone(), messages, Arc::clone(&self.outbox)))
         });
-        self.entry = Some(Arc::clone(&entry));
+        self.entry = (place.batch as usize + 1 < messages).then(|| Arc::clone(&entry));
         let key = message.key();
         self.held.push_back(Delivery { entry, place, key, payload: message.payload.data });
     }
 
-    /// Asks the broker, after a silence, whether it still knows this consumer and may send to it.
+    /// Asks the broker, after a silence, whether it still knows this consumer, and wakes it.
     ///
-    /// That messages are there that don't come proves nothing: this may be an instance that stands
-    /// by. But a consumer that may be sent nothing, and has nothing left, never gets anything again.
+    /// A consumer that may be sent nothing, and has nothing left, never gets anything again. One that
+    /// may be sent what is there, and isn't, either stands by, which nothing tells it, or its broker
+    /// has forgotten to read on, as brokers do when a partition changes hands twice in a moment.
     async fn look(&mut self, connection: &Connection) -> Result<(), String> {
         let asked = timeout(connection.request_time, self.consumer.get_stats().boxed()).await;
         let Ok(answer) = asked else {
@@ -179,9 +181,22 @@ impl Pump {
             if starved && std::mem::replace(&mut self.starved, true) {
                 return Err("the client has stopped asking for messages".to_owned());
             }
+            if stats.msg_backlog.unwrap_or(0) > 0 && self.outbox.is_idle() {
+                self.wake().await?;
+            }
         }
         self.heard = Instant::now();
         Ok(())
+    }
+
+    /// Has the broker start over from the first entry that isn't acknowledged. Under Failover that is
+    /// what handing any message back does: it rewinds the active consumer, in order, and is ignored
+    /// from one that stands by. Nothing is out, so nothing comes twice.
+    async fn wake(&mut self) -> Result<(), String> {
+        tracing::debug!(partition = &*self.outbox.partition, "messages are there and don't come");
+        let any = MessageIdData::default();
+        let sent = self.consumer.nack_with_id(&self.outbox.partition, any).await;
+        sent.map_err(|error| error.to_string())
     }
 
     /// Sends what is left to acknowledge, taking in and dropping whatever holds it up, and leaves.

@@ -158,9 +158,17 @@ async fn acknowledgements_leave_while_nobody_receives() -> Result<()> {
     // So few that the client's queues are full, and it stands still.
     settings.in_flight_max = 8;
     let mut source = Source::open(stage.connection(), settings).await?;
-    for received in receive(&mut source, 8).await {
-        source.acknowledger().done(received.token);
-    }
+    let received = receive(&mut source, 8).await;
+    let (mut sent, mut looks) = (0, 0);
+    until("the client asks for no more", || {
+        let now = stage.admin.sent(&stage.topic, "muster")?;
+        looks = if now == sent { looks + 1 } else { 0 };
+        sent = now;
+        Ok(looks == 10)
+    })
+    .await?;
+    assert!(sent < 300, "the client took everything in");
+    received.into_iter().for_each(|received| source.acknowledger().done(received.token));
     until("eight are acknowledged", || Ok(stage.admin.backlog(&stage.topic, "muster")? == 292))
         .await
 }

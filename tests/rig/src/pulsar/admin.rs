@@ -73,6 +73,14 @@ impl PulsarAdmin {
         self.request("POST", &path, None).with_context(|| format!("cannot rewind `{topic}`"))
     }
 
+    /// How many messages the broker has sent to a subscription's consumers, repetitions included.
+    pub fn sent(&self, topic: &str, subscription: &str) -> Result<u64> {
+        let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;
+        stats["subscriptions"][subscription]["msgOutCounter"]
+            .as_u64()
+            .with_context(|| format!("`{topic}` has no subscription `{subscription}`"))
+    }
+
     /// Which consumer, by name, a Failover subscription delivers to; `None` before there is one.
     pub fn active_consumer(&self, topic: &str, subscription: &str) -> Result<Option<String>> {
         let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;
