@@ -52,6 +52,7 @@ pub(crate) struct Pump {
     settling: bool,
     heard: Instant,
     starved: bool,
+    waiting: bool,
 }
 
 impl Pump {
@@ -89,6 +90,7 @@ impl Pump {
             settling: false,
             heard: Instant::now(),
             starved: false,
+            waiting: false,
         })
     }
 
@@ -141,6 +143,7 @@ impl Pump {
     fn hold(&mut self, message: Message<Vec<u8>>) {
         self.heard = Instant::now();
         self.starved = false;
+        self.waiting = false;
         let id = &message.message_id.id;
         let place = Place::of(id);
         // The messages of an entry come one after the other, from number 0 on: also when an entry
@@ -178,11 +181,14 @@ impl Pump {
             let permits = stats.available_permits.unwrap_or(1).cast_signed();
             let starved = permits <= 0 && stats.msg_backlog.unwrap_or(0) > 0;
             // Once may be a message that is on its way.
-            if starved && std::mem::replace(&mut self.starved, true) {
+            if std::mem::replace(&mut self.starved, starved) && starved {
                 return Err("the client has stopped asking for messages".to_owned());
             }
-            if stats.msg_backlog.unwrap_or(0) > 0 && self.outbox.is_idle() {
+            let waiting = stats.msg_backlog.unwrap_or(0) > 0 && self.outbox.is_idle();
+            // The first time they may be on their way, or a broker may be about to hand over.
+            if std::mem::replace(&mut self.waiting, waiting) && waiting {
                 self.wake().await?;
+                self.waiting = false;
             }
         }
         self.heard = Instant::now();

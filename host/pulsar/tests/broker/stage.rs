@@ -48,7 +48,7 @@ impl Stage {
             dead_letters: self.dead_letters(),
             in_flight_max: 10_000,
             consumer: consumer.to_owned(),
-            stalled_after: Duration::from_secs(1),
+            stalled_after: Duration::from_secs(2),
         }
     }
 
