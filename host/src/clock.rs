@@ -8,6 +8,10 @@ pub trait Clock: Send + Sync {
     /// The clock, given where it stood and the latest time that messages told of. It never goes
     /// back.
     fn advance(&self, stood: Time, told: Option<Time>) -> Time;
+
+    /// Whether it is one with the clocks of other processes that share the store: each is told of a part of
+    /// the messages, and users' timers are to fire by all of them.
+    fn is_common(&self) -> bool;
 }
 
 /// The machine's clock.
@@ -22,11 +26,20 @@ impl Clock for WallClock {
     fn advance(&self, stood: Time, _told: Option<Time>) -> Time {
         wall_time().max(stood)
     }
+
+    /// A machine whose clock is ahead must not take the others along.
+    fn is_common(&self) -> bool {
+        false
+    }
 }
 
 impl Clock for EventClock {
     fn advance(&self, stood: Time, told: Option<Time>) -> Time {
         told.map_or(stood, |told| told.max(stood))
+    }
+
+    fn is_common(&self) -> bool {
+        true
     }
 }
 

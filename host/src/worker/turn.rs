@@ -243,7 +243,11 @@ impl Turns {
         self.turns += 1;
         let all = || intake.deliveries.iter().flat_map(|delivery| &delivery.messages);
         let told = all().filter_map(|(_, message)| message.latest()).max();
-        self.stood = self.clock.advance(self.stood, told);
+        let stood = match self.clock.is_common() {
+            true => self.stood.max(self.shared.store.clock()),
+            false => self.stood,
+        };
+        self.stood = self.clock.advance(stood, told);
         let messages = self.by_user(&mut intake);
         // Where a store is shared, they may have to be taken again.
         let kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };

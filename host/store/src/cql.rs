@@ -110,7 +110,6 @@ impl CqlStore {
                 kept: Mutex::default(),
                 written: Mutex::default(),
             });
-            shared.read_clock().await?;
             let division = Division::join(shared.clone()).await?;
             Ok::<_, CqlError>((shared, division))
         })?;

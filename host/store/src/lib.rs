@@ -236,7 +236,8 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// The clock of the last commit; 1970 when there was none.
+    /// The clock of the last commit, or of another process's that is known and further; 1970 when there was
+    /// none.
     fn clock(&self) -> Time;
 
     /// What is kept of a user.

@@ -199,8 +199,7 @@ fn settings(directory: &Path, native: u16, storage: u16, options: CassandraOptio
          saved_caches_directory: {directory}/caches\n\
          hints_directory: {directory}/hints\n\
          cdc_raw_directory: {directory}/cdc\n\
-         commitlog_sync: periodic\n\
-         commitlog_sync_period: 10000ms\n\
+         commitlog_sync: batch\n\
          seed_provider:\n\
          \x20 - class_name: org.apache.cassandra.locator.SimpleSeedProvider\n\
          \x20   parameters: [{{ seeds: '127.0.0.1:{storage}' }}]\n\

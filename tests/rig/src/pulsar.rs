@@ -207,7 +207,9 @@ fn settings(service: u16, web: u16, secret: Option<&[u8; 32]>) -> String {
          webSocketServiceEnabled=false\n\
          systemTopicEnabled=false\n\
          topicLevelPoliciesEnabled=false\n\
-         transactionCoordinatorEnabled=false\n"
+         transactionCoordinatorEnabled=false\n\
+         keepAliveIntervalSeconds=5\n\
+         bookkeeperClientHealthCheckEnabled=false\n"
     );
     if let Some(secret) = secret {
         let own = token::token(secret, token::ADMINISTRATOR);

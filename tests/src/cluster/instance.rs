@@ -26,7 +26,7 @@ impl Instance {
         let process = Command::new(muster()?)
             .args(["serve", "--config"])
             .arg(settings)
-            .env("RUST_LOG", "info")
+            .env_remove("RUST_LOG")
             .stderr(File::create(&log)?)
             .spawn()?;
         Ok(Instance { process, log, address: None })
@@ -190,7 +190,7 @@ impl Instance {
     ///
     /// # Errors
     /// When the system refuses it.
-    pub fn kill(mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())

@@ -217,6 +217,9 @@ impl Shared {
 fn carry(user: &mut UserCommit) {
     let Some(untold) = user.stamp.untold.clone() else { return };
     user.transitions.splice(0..0, untold.lines.iter().cloned());
+    // Without any of her own, the last of those says how late this word on her audiences is.
+    let last = untold.lines.last().map_or(0, |line| line.number);
+    user.transition = last.max(user.transition);
     for (audience, since) in &untold.members {
         if !user.members.iter().any(|(changed, _)| changed == audience) {
             user.members.push((*audience, *since));

@@ -105,6 +105,7 @@ async fn beat(
     let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
     let own = (&*shared.owner, ttl);
     shared.database.execute("heartbeat", &shared.statements.write_instance, own).await?;
+    shared.follow_clock().await?;
     let statement = &shared.statements.instances;
     let rows = shared.database.rows::<(String,)>("heartbeat", statement, ()).await?;
     let mut seen: Vec<Arc<str>> = rows.into_iter().map(|(owner,)| owner.into()).collect();

@@ -23,10 +23,12 @@ impl Shared {
         Time::from_milliseconds(self.clock.load(Ordering::Acquire)).unwrap_or(Time::EPOCH)
     }
 
-    pub(super) async fn read_clock(&self) -> Result<(), CqlError> {
+    /// Takes the clock over where another process is further.
+    pub(super) async fn follow_clock(&self) -> Result<(), CqlError> {
         let rows = self.database.rows::<(i64,)>("read_clock", &self.statements.clock, ()).await?;
-        let clock = rows.first().map_or(Time::EPOCH.milliseconds(), |(clock,)| *clock);
-        self.clock.store(clock, Ordering::Release);
+        if let Some((clock,)) = rows.first() {
+            self.clock.fetch_max(*clock, Ordering::AcqRel);
+        }
         Ok(())
     }
 
@@ -35,7 +37,7 @@ impl Shared {
         let clock = clock.milliseconds();
         let statement = &self.statements.write_clock;
         self.database.execute("write_clock", statement, (clock, clock.max(0) + 1)).await?;
-        self.clock.store(clock, Ordering::Release);
+        self.clock.fetch_max(clock, Ordering::AcqRel);
         Ok(())
     }
 

@@ -69,7 +69,9 @@ impl Database {
             .keepalive_interval(settings.request_time)
             .keepalive_timeout(settings.request_time)
             .driver_config_reporting(false)
-            .fetch_schema_metadata(false);
+            // What routing by token needs, and of no other keyspace.
+            .keyspaces_to_fetch([&settings.keyspace])
+            .fetch_full_schema_metadata(false);
         if let Some((user, password)) = &settings.user {
             builder = builder.user(user, password);
         }
