@@ -2,6 +2,8 @@
 
 mod beside;
 mod catalogue;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod durable;
 mod engines;
 mod growth;
@@ -15,6 +17,8 @@ mod steady;
 mod swap;
 
 pub use beside::measure_beside;
+#[cfg(feature = "cluster")]
+pub use cluster::{ClusterScale, cluster};
 pub use modules::measure_modules;
 pub use report::{Figure, Report};
 pub use rule::measure_rule;

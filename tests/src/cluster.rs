@@ -234,7 +234,7 @@ pub fn until(what: &str, mut so: impl FnMut() -> Result<Result<(), String>>) -> 
             Err(seen) if Instant::now() > deadline => {
                 bail!("not within {} s: {what}: {seen}", PATIENCE.as_secs())
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
         deployments,
         metrics.clone(),
     )?;
-    let mut source = Source { rng: Rng::with_seed(8), users: scale.users, now_ms: START_MS };
+    let mut source = Source::new(scale.users);
     send(&worker, (0..scale.users).map(|user| source.message(user)))?;
     let messages: Vec<String> = (0..scale.events).map(|_| source.any_message()).collect();
 
@@ -118,19 +118,23 @@ fn send(worker: &Worker, messages: impl Iterator<Item = String>) -> anyhow::Resu
 }
 
 /// Messages of one event, the clock going on a little with each.
-struct Source {
+pub(super) struct Source {
     rng: Rng,
     users: u64,
     now_ms: i64,
 }
 
 impl Source {
-    fn any_message(&mut self) -> String {
+    pub(super) fn new(users: u64) -> Source {
+        Source { rng: Rng::with_seed(8), users, now_ms: START_MS }
+    }
+
+    pub(super) fn any_message(&mut self) -> String {
         let user = self.rng.u64(..self.users);
         self.message(user)
     }
 
-    fn message(&mut self, user: u64) -> String {
+    pub(super) fn message(&mut self, user: u64) -> String {
         self.now_ms += self.rng.i64(0..30);
         let time = Time::from_milliseconds(self.now_ms).map(format_time).unwrap_or_default();
         let happening = catalogue::happening(&mut self.rng);

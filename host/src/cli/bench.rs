@@ -1,6 +1,8 @@
 //! `muster bench`
 
 mod beside;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod module;
 mod modules;
 mod rule;
@@ -50,6 +52,9 @@ pub(super) struct Args {
 enum Of {
     /// Measure the calls of a rule module of one's own.
     Module(module::Args),
+    /// Measure the whole way through a cluster, beside the embedded store.
+    #[cfg(feature = "cluster")]
+    Cluster(cluster::Args),
     /// Measure what a rule module of one's own does to the latency of everybody else.
     Beside(beside::Args),
     /// Measure a rule module of one's own beside the same audiences as definitions.
@@ -61,6 +66,8 @@ enum Of {
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     match &args.of {
         Some(Of::Module(args)) => return module::run(args, format),
+        #[cfg(feature = "cluster")]
+        Some(Of::Cluster(args)) => return cluster::run(args, format),
         Some(Of::Beside(args)) => return beside::run(args, format),
         Some(Of::Rule(args)) => return rule::run(args, format),
         Some(Of::Modules(args)) => return modules::run(args, format),

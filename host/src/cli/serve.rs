@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 /// What is logged unless it is set: of the tables, what calls for somebody.
-const LOGGED: &str = "info,fjall=warn,lsm_tree=warn,pulsar=warn,scylla=warn";
+const LOGGED: &str = "info,fjall=warn,lsm_tree=warn,pulsar=error,scylla=warn";
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     let Some(path) = args.config.as_ref().filter(|_| !args.print_config) else {

@@ -64,8 +64,10 @@ impl Lane {
 
     fn take(&mut self, task: &Task) -> Result<(), StepError> {
         let store = self.shared.store.clone();
-        // A timer may be written before its user, and stay when nobody comes to write her.
+        // A timer may be written before its user, and stay when nobody comes to write her. Next time she is
+        // looked for anew, since somebody else may have.
         if task.is_timer && !self.group.knows(&*store, &task.key)? {
+            self.group.forget(&task.key);
             return Ok(());
         }
         if self.group.has_taken(&*store, &task.key, &task.messages)? {

@@ -110,7 +110,8 @@ impl Instance {
     /// When it does not answer.
     pub fn metric(&mut self, name: &str) -> Result<f64> {
         let text = self.get("/metrics")?.1;
-        let found = text.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        let found =
+            text.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
         Ok(found.sum())
     }
 
