@@ -47,15 +47,26 @@ fn the_core_reads_no_clock_file_network_thread_or_environment() {
 }
 
 #[test]
-fn only_the_guest_module_knows_wasmtime_and_only_the_store_knows_its_tables() {
+fn only_the_guest_module_knows_wasmtime_and_each_store_knows_its_own_tables() {
     for (path, text) in sources(&root().join("host/src")) {
         let inside = |part: &str| path.components().any(|c| c.as_os_str() == part);
-        let named = |name: &str| path.file_name().is_some_and(|file| file == name);
         if !inside("guest") {
             assert!(!text.contains("wasmtime::"), "{} uses wasmtime", path.display());
         }
-        if !inside("store") && !named("store.rs") {
-            assert!(!text.contains("fjall::"), "{} uses the store's tables", path.display());
+        for client in ["fjall::", "scylla::"] {
+            assert!(!text.contains(client), "{} uses a store's tables", path.display());
+        }
+    }
+    let stores = sources(&root().join("host/store/src"));
+    assert!(stores.len() > 20, "only {} files of stores were found", stores.len());
+    for (path, text) in stores {
+        let of = |store: &str| path.components().any(|part| part.as_os_str() == store);
+        let is = |name: &str| path.file_name().is_some_and(|file| file == name);
+        if !of("embedded") && !is("embedded.rs") && !is("lib.rs") {
+            assert!(!text.contains("fjall::"), "{} uses the embedded tables", path.display());
+        }
+        if !of("cql") {
+            assert!(!text.contains("scylla::"), "{} uses the database's client", path.display());
         }
     }
 }
