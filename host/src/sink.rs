@@ -15,7 +15,7 @@ pub enum Sink {
     Outbox,
     /// To a topic.
     #[cfg(feature = "pulsar")]
-    Pulsar(PulsarSink),
+    Pulsar(Box<PulsarSink>),
 }
 
 /// Why transitions could not be told.

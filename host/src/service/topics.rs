@@ -14,7 +14,7 @@ pub(super) async fn open_sink(pulsar: &PulsarSettings, instance: &str) -> anyhow
     }
     let name = format!("muster-{instance}");
     let sink = PulsarSink::open(connection(pulsar)?, &pulsar.sink.topic, &name).await;
-    Ok(Sink::Pulsar(sink.context("the topic of transitions")?))
+    Ok(Sink::Pulsar(Box::new(sink.context("the topic of transitions")?)))
 }
 
 /// Connects to where messages come from, if they do not come by HTTP alone.

@@ -66,7 +66,7 @@ const INTERVALS: usize = 1;
 
 fn hold_cases(
     engine: Engine,
-    evaluate: fn(&Ruleset, Arc<dyn Store>, &[Entry]) -> anyhow::Result<Outcome>,
+    evaluate: impl Fn(&Ruleset, Arc<dyn Store>, &[Entry]) -> anyhow::Result<Outcome>,
 ) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let cases = read_all(&folder).unwrap();
