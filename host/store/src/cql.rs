@@ -194,7 +194,8 @@ impl Store for CqlStore {
     }
 
     fn user(&self, key: &UserKey) -> Result<Option<UserRecord>, StoreError> {
-        Ok(self.wait(self.shared.read_user(key))?.record)
+        let record = self.wait(self.shared.read_user(key))?.record;
+        Ok(record.filter(UserRecord::is_known))
     }
 
     fn shadow(&self, key: &UserKey) -> Result<Option<Arc<Vec<u8>>>, StoreError> {

@@ -53,6 +53,14 @@ pub struct UserRecord {
     pub stamp: Stamp,
 }
 
+impl UserRecord {
+    /// Whether anything is known of the user. Of one who was never committed, a shared store may have a
+    /// version alone.
+    pub fn is_known(&self) -> bool {
+        !self.state.is_empty()
+    }
+}
+
 /// All that is kept of a user but her history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
