@@ -133,7 +133,7 @@ fn the_earliest_and_the_latest_instants_are_kept() {
 fn ten_thousand_events_of_one_commit_are_kept() {
     let ann = someone();
     // Half of them in rows of their own.
-    let time = |n: u64| if n % 2 == 0 { n as i64 } else { n as i64 * 2 * HOUR };
+    let time = |n: u64| if n.is_multiple_of(2) { n as i64 } else { n as i64 * 2 * HOUR };
     let events: Vec<Arrival> = (0..10_000).map(|n| arrival(n, "buy", time(n))).collect();
     add(&ann, events);
     let read = shared().history(&ann, Some("buy"), Time::MIN, Time::MAX).unwrap();

@@ -1,6 +1,7 @@
 //! Where the tests keep things: a node, keyspaces of it, and what else can be asked of it.
 
 use muster_store::{CqlMetrics, CqlSettings, CqlStore, initialise};
+use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::value::Row;
@@ -77,11 +78,53 @@ impl Own {
         eventually("nobody else is there", || {
             rows(&format!("SELECT owner FROM {}.instances", own.keyspace)).is_empty()
         });
+        // And so is what it left half done.
+        for row in rows(&format!("SELECT DISTINCT owner FROM {}.journal", own.keyspace)) {
+            let owner = row.columns[0].as_ref().unwrap().as_text().unwrap();
+            run(&format!("DELETE FROM {}.journal WHERE owner = '{owner}'", own.keyspace));
+        }
+        run(&format!("DELETE FROM {}.owners WHERE id = 0", own.keyspace));
         own
     }
 
     pub(crate) fn open(&self) -> CqlStore {
         open(self)
+    }
+}
+
+/// A keyspace for one test, which goes with it: a node that has hundreds of tables does nothing but
+/// look after them.
+pub(crate) struct Fresh(CqlSettings);
+
+impl Fresh {
+    /// In which there is nothing, nor is it there itself.
+    pub(crate) fn unmade() -> Fresh {
+        Fresh(settings(node(), &name()))
+    }
+
+    /// In which there are tables.
+    pub(crate) fn made() -> Fresh {
+        let fresh = Fresh::unmade();
+        initialise(&fresh).unwrap();
+        fresh
+    }
+
+    pub(crate) fn open(&self) -> CqlStore {
+        open(self)
+    }
+}
+
+impl Deref for Fresh {
+    type Target = CqlSettings;
+
+    fn deref(&self) -> &CqlSettings {
+        &self.0
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        run(&format!("DROP KEYSPACE IF EXISTS {}", self.keyspace));
     }
 }
 
@@ -105,7 +148,11 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 fn client(node: &str) -> (Runtime, Session) {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(1).enable_all().build().unwrap();
-    let builder = SessionBuilder::new().known_node(node).fetch_schema_metadata(false);
+    let profile = ExecutionProfile::builder().request_timeout(Some(DEADLINE)).build();
+    let builder = SessionBuilder::new()
+        .known_node(node)
+        .default_execution_profile_handle(profile.into_handle())
+        .fetch_schema_metadata(false);
     let session = runtime.block_on(builder.build()).unwrap();
     (runtime, session)
 }
