@@ -1,7 +1,7 @@
 //! Reaching the database: what is said when that does not work.
 
 use crate::make::{someone, state_of, tell, user};
-use crate::place::{Fresh, node, open, settings};
+use crate::place::{Own, node, open, settings};
 use muster_rig::{CassandraOptions, CassandraServer};
 use muster_store::{CqlError, CqlMetrics, CqlSettings, CqlStore, Store, StoreError, initialise};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -48,7 +48,7 @@ fn what_listens_and_never_speaks_is_unreachable() {
 
 #[test]
 fn a_node_that_is_down_is_passed_by_for_one_that_is_not() {
-    let fresh = Fresh::unmade();
+    let fresh = Own::take();
     let nodes = vec!["127.0.0.1:1".to_string(), node().to_string()];
     let settings = CqlSettings { nodes, ..fresh.clone() };
     initialise(&settings).unwrap();
@@ -129,7 +129,7 @@ fn a_consistency_that_there_is_not_is_refused() {
 
 #[test]
 fn other_consistencies_work() {
-    let base = Fresh::made();
+    let base = Own::take();
     for (consistency, serial) in [("ONE", "SERIAL"), ("QUORUM", "LOCAL_SERIAL"), ("ALL", "SERIAL")]
     {
         let store = open(&CqlSettings {
@@ -145,7 +145,7 @@ fn other_consistencies_work() {
 
 #[test]
 fn requests_are_measured_by_kind() {
-    let settings = Fresh::made();
+    let settings = Own::take();
     let seen: Arc<Mutex<Vec<&'static str>>> = Arc::default();
     let noting = seen.clone();
     let metrics = CqlMetrics::new(move |kind, _| noting.lock().unwrap().push(kind));
@@ -159,7 +159,7 @@ fn requests_are_measured_by_kind() {
 
 #[test]
 fn a_narrow_way_lets_everything_through() {
-    let fresh = Fresh::made();
+    let fresh = Own::take();
     let store = open(&CqlSettings { in_flight_max: 1, ..fresh.clone() });
     let workspace = crate::make::workspace();
     let keys: Vec<_> = (0..50).map(|n| crate::make::key(&workspace, &format!("{n:02}"))).collect();
