@@ -36,6 +36,7 @@ use crate::{
     Commit, Committed, Found, HistoryCursor, NamedDocument, Store, StoreError, UserKey, UserRecord,
     Wanted,
 };
+use commit::Turns;
 use division::Division;
 use index::Users;
 use kept::Kept;
@@ -43,7 +44,7 @@ use muster_core::{Arrival, AudienceKey, Time};
 use session::Database;
 use statements::Statements;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timers::Timers;
 use tokio::runtime::Runtime;
@@ -62,7 +63,7 @@ struct Shared {
     statements: Statements,
     /// This process.
     owner: Arc<str>,
-    turn: AtomicU64,
+    turns: Mutex<Turns>,
     clock: AtomicI64,
     timers: Mutex<Timers>,
     users: Mutex<Users>,
@@ -103,7 +104,7 @@ impl CqlStore {
                 database,
                 statements,
                 owner,
-                turn: AtomicU64::new(0),
+                turns: Mutex::default(),
                 clock: AtomicI64::new(Time::EPOCH.milliseconds()),
                 timers: Mutex::default(),
                 users: Mutex::default(),

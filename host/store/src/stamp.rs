@@ -1,21 +1,38 @@
 //! Versions of users' rows, by which processes that share a store find out that another was quicker.
 
 use muster_core::{AudienceKey, Time};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+/// Bits of a version by which processes are told apart, and as many for the writes of one: what is left of
+/// 128 counts.
+const UNIQUE_BITS: u32 = 48;
 
 /// A version of a user's row. No two writes ever make the same one, so a write that counts only from
-/// the version that was read can never rest on something else.
+/// the version that was read can never rest on something else. Its highest bits count the versions of the
+/// row, by which what is written beside it is told from what was written for an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version(u128);
 
 impl Version {
-    /// A version that there never was.
+    /// A version that there never was, as the first of a row.
     pub fn fresh() -> Version {
-        static PROCESS: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| fastrand::u64(..));
+        Version::after(None)
+    }
+
+    /// A version that there never was, as the next after one.
+    pub fn after(before: Option<Version>) -> Version {
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..1 << UNIQUE_BITS));
         static WRITES: AtomicU64 = AtomicU64::new(0);
-        let write = WRITES.fetch_add(1, Ordering::Relaxed);
-        Version(u128::from(*PROCESS) << 64 | u128::from(write))
+        let write = WRITES.fetch_add(1, Ordering::Relaxed) % (1 << UNIQUE_BITS);
+        let generation = before.map_or(0, Version::generation).saturating_add(1);
+        let unique = u128::from(*PROCESS) << UNIQUE_BITS | u128::from(write);
+        Version(u128::from(generation) << (2 * UNIQUE_BITS) | unique)
+    }
+
+    /// How many versions of the row there were with this one.
+    pub fn generation(self) -> u32 {
+        (self.0 >> (2 * UNIQUE_BITS)) as u32
     }
 
     /// Its stored form.
@@ -66,7 +83,7 @@ impl Stamp {
         let is_used_up = fired.is_some_and(|fired| self.hint.is_none_or(|hint| hint <= fired));
         let hint = if is_used_up { None } else { self.hint };
         let hint = hint.into_iter().chain(due).min();
-        Stamp { version: Some(Version::fresh()), hint, untold: None }
+        Stamp { version: Some(Version::after(self.version)), hint, untold: None }
     }
 }
 
@@ -98,5 +115,14 @@ mod tests {
         assert_eq!(made.len(), 1_000);
         let version = Version::fresh();
         assert_eq!(Version::from_bytes(version.to_bytes()), version);
+    }
+
+    #[test]
+    fn versions_of_a_row_are_counted() {
+        let first = Version::fresh();
+        let second = Version::after(Some(first));
+        assert_eq!([first, second].map(Version::generation), [1, 2]);
+        let last = Version::from_bytes([0xff; 16]);
+        assert_eq!(Version::after(Some(last)).generation(), u32::MAX);
     }
 }

@@ -13,7 +13,34 @@ use muster_core::Time;
 use muster_core::codec::put_arrivals;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::value::{CqlValue, MaybeUnset};
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
+
+/// Entries of the journal by number: those of which something is left to do.
+///
+/// Who settles them after a crash begins with the first of these, as it was a heartbeat ago. From the very
+/// first on, the database would pass by everything that was ever deleted, and give up over it.
+#[derive(Default)]
+pub(super) struct Turns {
+    next: u64,
+    open: BTreeSet<u64>,
+}
+
+impl Turns {
+    fn begin(&mut self) -> u64 {
+        let turn = self.next;
+        self.next += 1;
+        self.open.insert(turn);
+        turn
+    }
+
+    fn end(&mut self, turn: u64) {
+        self.open.remove(&turn);
+    }
+
+    fn first_open(&self) -> u64 {
+        self.open.first().copied().unwrap_or(self.next)
+    }
+}
 
 /// Values of a statement: absent ones leave what there is.
 type Values = Vec<MaybeUnset<Option<CqlValue>>>;
@@ -31,6 +58,9 @@ impl Shared {
             if !counted {
                 committed.overtaken.push(user.key.clone());
                 continue;
+            }
+            if user.is_new {
+                self.count_user(&user.key.workspace);
             }
             let lines = user.transitions.iter().cloned();
             committed.told.extend(lines.map(|line| (user.key.clone(), line)));
@@ -59,7 +89,7 @@ impl Shared {
         };
         let ahead = try_join_all(users.iter().map(|user| async move {
             if let Some(hint) = user.next.hint.filter(|_| user.next.hint != user.stamp.hint) {
-                self.write_timer(hint, &user.key).await?;
+                self.write_timer(hint, &user.key, user.next.version).await?;
             }
             if user.is_new {
                 self.write_user_id(&user.key).await?;
@@ -85,7 +115,7 @@ impl Shared {
         if users.is_empty() {
             return Ok(None);
         }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = lock(&self.turns).begin();
         let values = (&*self.owner, turn.cast_signed(), users);
         self.database.execute("write_journal", &self.statements.write_journal, values).await?;
         Ok(Some(JournalNote { owner: self.owner.clone(), turn }))
@@ -184,7 +214,7 @@ impl Shared {
         let members = user.members.iter().map(|(audience, since)| {
             self.write_member(&user.key, *audience, *since, user.transition)
         });
-        let timers = used_up(user).map(|at| self.delete_timer(at, &user.key));
+        let timers = used_up(user).map(|at| self.delete_timer(at, &user.key, user.next.version));
         try_join(try_join_all(members), try_join_all(timers)).await?;
         Ok(())
     }
@@ -208,8 +238,16 @@ impl Shared {
         if let Some(note) = &committed.note {
             let values = (&*note.owner, note.turn.cast_signed());
             self.database.execute("write_journal", &self.statements.delete_journal, values).await?;
+            if note.owner == self.owner {
+                lock(&self.turns).end(note.turn);
+            }
         }
         Ok(())
+    }
+
+    /// Before this, nothing is left in the journal of this process.
+    pub(super) fn first_open_turn(&self) -> u64 {
+        lock(&self.turns).first_open()
     }
 }
 

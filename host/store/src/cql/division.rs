@@ -30,8 +30,6 @@ pub(super) struct Division {
 impl Division {
     /// Says that this process is there, again and again.
     pub(super) async fn join(shared: Arc<Shared>) -> Result<Arc<Division>, CqlError> {
-        let statement = &shared.statements.write_owner;
-        shared.database.execute("heartbeat", statement, (&*shared.owner,)).await?;
         let alive = Arc::new(Mutex::new(vec![shared.owner.clone()]));
         let number = Arc::new(AtomicU64::new(0));
         beat(&shared, &alive, &number).await?;
@@ -59,8 +57,13 @@ impl Division {
         lock(&self.alive).iter().all(|owner| weight(owner) <= own)
     }
 
-    pub(super) fn is_alive(&self, owner: &str) -> bool {
-        lock(&self.alive).iter().any(|alive| **alive == *owner)
+    /// Whether a process is there. One that was not there just now may have come since.
+    pub(super) async fn is_alive(&self, owner: &str) -> Result<bool, CqlError> {
+        let is_known = || lock(&self.alive).iter().any(|alive| **alive == *owner);
+        if !is_known() {
+            look(&self.shared, &self.alive, &self.number).await?;
+        }
+        Ok(is_known())
     }
 
     /// Changes when processes come and go.
@@ -105,7 +108,20 @@ async fn beat(
     let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
     let own = (&*shared.owner, ttl);
     shared.database.execute("heartbeat", &shared.statements.write_instance, own).await?;
+    // Every time, since others strike off who was silent for long and had nothing left half done. And
+    // afterwards, so that nobody strikes off who is there.
+    let own = (&*shared.owner, shared.first_open_turn().cast_signed());
+    shared.database.execute("heartbeat", &shared.statements.write_owner, own).await?;
     shared.follow_clock().await?;
+    look(shared, alive, number).await
+}
+
+/// Sees who is there.
+async fn look(
+    shared: &Shared,
+    alive: &Mutex<Vec<Arc<str>>>,
+    number: &AtomicU64,
+) -> Result<(), CqlError> {
     let statement = &shared.statements.instances;
     let rows = shared.database.rows::<(String,)>("heartbeat", statement, ()).await?;
     let mut seen: Vec<Arc<str>> = rows.into_iter().map(|(owner,)| owner.into()).collect();

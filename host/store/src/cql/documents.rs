@@ -4,7 +4,7 @@ use super::division::Division;
 use super::error::CqlError;
 use super::session::{Backoff, request};
 use super::{Shared, lock};
-use crate::NamedDocument;
+use crate::{NamedDocument, Version};
 use futures_util::future::try_join_all;
 use muster_core::{AudienceKey, Time};
 use scylla::response::query_result::QueryResult;
@@ -17,6 +17,9 @@ use std::sync::atomic::Ordering;
 const PIECE_BYTES: usize = 1 << 20;
 /// Dead letters made within one millisecond by all processes are told apart by so many bits.
 const LETTER_BITS: u32 = 20;
+
+/// A document's row: its body, or where it is in pieces the name of these, and how many.
+type Stored = (Option<Vec<u8>>, Option<i32>);
 
 impl Shared {
     pub(super) fn clock(&self) -> Time {
@@ -42,13 +45,24 @@ impl Shared {
     }
 
     pub(super) async fn read_document(&self, name: &str) -> Result<Option<Vec<u8>>, CqlError> {
-        type Columns = (Option<Vec<u8>>, Option<i32>);
-        let statement = &self.statements.document;
-        let rows = self.database.rows::<Columns>("read_documents", statement, (name,)).await?;
-        match rows.into_iter().next() {
-            Some((body, pieces)) => Ok(Some(self.whole(name, body, pieces).await?)),
-            None => Ok(None),
+        let mut before = None;
+        loop {
+            let Some(stored) = self.read_stored(name).await? else { return Ok(None) };
+            if let Some(whole) = self.whole(&stored).await? {
+                return Ok(Some(whole));
+            }
+            // Its pieces go when others have taken their place: then the row is another by now.
+            if before.as_ref() == Some(&stored) {
+                return Err(CqlError::Damaged { table: "document_pieces" });
+            }
+            before = Some(stored);
         }
+    }
+
+    async fn read_stored(&self, name: &str) -> Result<Option<Stored>, CqlError> {
+        let statement = &self.statements.document;
+        let rows = self.database.rows::<Stored>("read_documents", statement, (name,)).await?;
+        Ok(rows.into_iter().next())
     }
 
     pub(super) async fn read_documents(
@@ -58,6 +72,9 @@ impl Shared {
         limit: usize,
     ) -> Result<Vec<NamedDocument>, CqlError> {
         type Columns = (String, Option<Vec<u8>>, Option<i32>);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let (statement, from) = match after {
             Some(after) => (&self.statements.documents_after, after),
             None => (&self.statements.documents, prefix),
@@ -68,34 +85,43 @@ impl Shared {
         let same = rows.into_iter().take_while(|(name, ..)| name.starts_with(prefix));
         let mut documents = Vec::new();
         for (name, body, pieces) in same {
-            let body = self.whole(&name, body, pieces).await?;
-            documents.push((name.into(), body));
+            let body = match self.whole(&(body, pieces)).await? {
+                Some(body) => Some(body),
+                None => self.read_document(&name).await?,
+            };
+            documents.extend(body.map(|body| (name.into(), body)));
         }
         Ok(documents)
     }
 
-    /// A document, put together if it is in pieces.
-    async fn whole(
-        &self,
-        name: &str,
-        body: Option<Vec<u8>>,
-        pieces: Option<i32>,
-    ) -> Result<Vec<u8>, CqlError> {
-        let Some(pieces) = pieces else { return Ok(body.unwrap_or_default()) };
+    /// A document, put together if it is in pieces; nothing when a piece is gone.
+    async fn whole(&self, (body, pieces): &Stored) -> Result<Option<Vec<u8>>, CqlError> {
+        let Some(pieces) = *pieces else { return Ok(Some(body.clone().unwrap_or_default())) };
+        let set = body.as_deref().unwrap_or_default();
         let statement = &self.statements.piece;
         let pieces = (0..pieces).map(|piece| {
-            self.database.rows::<(Vec<u8>,)>("read_documents", statement, (name, piece))
+            self.database.rows::<(Vec<u8>,)>("read_documents", statement, (set, piece))
         });
         let mut whole = Vec::new();
         for piece in try_join_all(pieces).await? {
-            let (piece,) =
-                piece.into_iter().next().ok_or(CqlError::Damaged { table: "document_pieces" })?;
+            let Some((piece,)) = piece.into_iter().next() else { return Ok(None) };
             whole.extend(piece);
         }
-        Ok(whole)
+        Ok(Some(whole))
     }
 
-    /// Puts documents, all or none; pieces of large ones before.
+    async fn delete_pieces(&self, (body, pieces): Stored) -> Result<(), CqlError> {
+        let set = body.as_deref().unwrap_or_default();
+        let statement = &self.statements.delete_piece;
+        let pieces = (0..pieces.unwrap_or(0))
+            .map(|piece| self.database.execute("write_documents", statement, (set, piece)));
+        try_join_all(pieces).await?;
+        Ok(())
+    }
+
+    /// Puts documents, all or none; pieces of large ones before, and what they take the place of goes
+    /// afterwards. Pieces are never written over: a commit that does not come to its end would leave those
+    /// of one document in another.
     pub(super) async fn put_documents(
         &self,
         documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
@@ -103,6 +129,7 @@ impl Shared {
         if documents.is_empty() {
             return Ok(());
         }
+        let before = try_join_all(documents.iter().map(|(name, _)| self.read_stored(name))).await?;
         let mut batch = Batch::new(BatchType::Logged);
         let mut values: Vec<Vec<Option<CqlValue>>> = Vec::new();
         for (name, body) in documents {
@@ -117,19 +144,26 @@ impl Shared {
                 values.push(vec![text, Some(CqlValue::Blob(body)), None]);
                 continue;
             }
+            let set = Version::fresh().to_bytes();
             let pieces = (0i32..).zip(body.chunks(PIECE_BYTES)).map(|(piece, bytes)| {
                 let statement = &self.statements.write_piece;
-                self.database.execute("write_documents", statement, (&*name, piece, bytes))
+                self.database.execute("write_documents", statement, (&set[..], piece, bytes))
             });
             let written = try_join_all(pieces).await?.len();
             let pieces = i32::try_from(written).map_err(|error| request(&error))?;
-            values.push(vec![text, None, Some(CqlValue::Int(pieces))]);
+            values.push(vec![
+                text,
+                Some(CqlValue::Blob(set.to_vec())),
+                Some(CqlValue::Int(pieces)),
+            ]);
         }
         let mut backoff = Backoff::default();
         // What is put twice is put once.
         while self.database.decide("write_documents", &batch, &values).await?.is_none() {
             self.database.pause(&mut backoff).await?;
         }
+        let replaced = before.into_iter().flatten();
+        try_join_all(replaced.map(|stored| self.delete_pieces(stored))).await?;
         Ok(())
     }
 
@@ -188,6 +222,9 @@ impl Shared {
         after: u64,
         limit: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, CqlError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let values = (after, i32::try_from(limit).unwrap_or(i32::MAX));
         let statement = &self.statements.dead_letters;
@@ -208,7 +245,9 @@ impl Shared {
             let rows = self.database.rows::<(String,)>("lock", statement, (name,)).await?;
             let answer = match rows.into_iter().next() {
                 Some((owner,)) if *owner == *self.owner => return Ok(None),
-                Some((owner,)) if division.is_alive(&owner) => return Ok(Some(owner.into())),
+                Some((owner,)) if division.is_alive(&owner).await? => {
+                    return Ok(Some(owner.into()));
+                }
                 Some((owner,)) => {
                     let values = (&*self.owner, name, owner);
                     self.database

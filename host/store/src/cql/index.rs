@@ -140,10 +140,14 @@ impl Shared {
         let values = (workspace, shard_of(key), user);
         let id = self.database.execute("write_user_id", &self.statements.write_user_id, values);
         try_join(of_workspace, id).await?;
-        if let Some((count, _)) = lock(&self.users).0.get_mut(&key.workspace) {
+        Ok(())
+    }
+
+    /// Counts a user who was made.
+    pub(super) fn count_user(&self, workspace: &Arc<str>) {
+        if let Some((count, _)) = lock(&self.users).0.get_mut(workspace) {
             *count += 1;
         }
-        Ok(())
     }
 
     pub(super) async fn read_workspaces(&self) -> Result<Vec<(Arc<str>, u64)>, CqlError> {

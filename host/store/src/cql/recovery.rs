@@ -14,14 +14,14 @@ impl Shared {
     /// this process.
     pub(super) async fn recover(&self, division: &Division) -> Result<Option<Committed>, CqlError> {
         let statement = &self.statements.owners;
-        let owners = self.database.rows::<(String,)>("recover", statement, ()).await?;
-        for (owner,) in owners {
-            if division.is_alive(&owner) || !division.is_first(owner.as_bytes()) {
+        let owners = self.database.rows::<(String, i64)>("recover", statement, ()).await?;
+        for (owner, turn) in owners {
+            if division.is_alive(&owner).await? || !division.is_first(owner.as_bytes()) {
                 continue;
             }
             let statement = &self.statements.journal;
-            let entry =
-                self.database.rows::<(i64, Vec<u8>)>("recover", statement, (&owner,)).await?;
+            let from = (&owner, turn);
+            let entry = self.database.rows::<(i64, Vec<u8>)>("recover", statement, from).await?;
             let Some((turn, users)) = entry.into_iter().next() else {
                 let statement = &self.statements.delete_owner;
                 self.database.execute("recover", statement, (&owner,)).await?;
@@ -45,7 +45,7 @@ impl Shared {
             let record = self.read_user_decided(key).await?.record;
             let stamp = record.as_ref().map(|record| record.stamp.clone()).unwrap_or_default();
             let bytes = |version: Version| version.to_bytes().to_vec();
-            let fresh = bytes(Version::fresh());
+            let fresh = bytes(Version::after(stamp.version));
             let stood = stamp.version.map(bytes);
             let values = (fresh, &*key.workspace, &*key.user, stood);
             let statement = &self.statements.fence_user;

@@ -4,7 +4,11 @@ use super::error::CqlError;
 use super::metrics::CqlMetrics;
 use super::session::{Database, check_keyspace, request};
 use super::settings::CqlSettings;
+use scylla::statement::Statement;
+use std::time::Duration;
 
+/// How long the database may take for a table: all of its nodes have to agree on it.
+const TABLE_TIME_MAX: Duration = Duration::from_secs(60);
 /// The version of the tables.
 const FORMAT: i32 = 1;
 
@@ -21,7 +25,8 @@ const TABLES: &[&str] = &[
      WITH compaction = {'class': 'LeveledCompactionStrategy'}",
     "CREATE TABLE IF NOT EXISTS {}.timers (span bigint, part int, at bigint, workspace text, user text, \
      PRIMARY KEY ((span, part), at, workspace, user)) WITH gc_grace_seconds = 86400",
-    "CREATE TABLE IF NOT EXISTS {}.timer_spans (id int, span bigint, part int, PRIMARY KEY (id, span, part)) \
+    "CREATE TABLE IF NOT EXISTS {}.timer_spans (id int, span bigint, part int, noted boolean, \
+     PRIMARY KEY (id, span, part)) \
      WITH gc_grace_seconds = 86400",
     "CREATE TABLE IF NOT EXISTS {}.members (workspace text, audience bigint, part int, user text, since bigint, \
      PRIMARY KEY ((workspace, audience, part), user))",
@@ -30,8 +35,8 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS {}.workspaces (id int, workspace text, PRIMARY KEY (id, workspace))",
     "CREATE TABLE IF NOT EXISTS {}.audiences (id int, audience bigint, name text, PRIMARY KEY (id, audience))",
     "CREATE TABLE IF NOT EXISTS {}.documents (id int, name text, body blob, pieces int, PRIMARY KEY (id, name))",
-    "CREATE TABLE IF NOT EXISTS {}.document_pieces (name text, piece int, body blob, \
-     PRIMARY KEY ((name, piece)))",
+    "CREATE TABLE IF NOT EXISTS {}.document_pieces (pieces blob, piece int, body blob, \
+     PRIMARY KEY ((pieces, piece)))",
     "CREATE TABLE IF NOT EXISTS {}.dead_letters (id int, sequence bigint, letter blob, \
      PRIMARY KEY (id, sequence)) WITH default_time_to_live = 604800",
     "CREATE TABLE IF NOT EXISTS {}.kept (workspace text, event text, since bigint, kept_ms bigint, \
@@ -40,7 +45,7 @@ const TABLES: &[&str] = &[
      PRIMARY KEY (workspace, event))",
     "CREATE TABLE IF NOT EXISTS {}.clocks (id int PRIMARY KEY, clock bigint)",
     "CREATE TABLE IF NOT EXISTS {}.instances (id int, owner text, PRIMARY KEY (id, owner))",
-    "CREATE TABLE IF NOT EXISTS {}.owners (id int, owner text, PRIMARY KEY (id, owner))",
+    "CREATE TABLE IF NOT EXISTS {}.owners (id int, owner text, turn bigint, PRIMARY KEY (id, owner))",
     "CREATE TABLE IF NOT EXISTS {}.journal (owner text, turn bigint, users blob, \
      PRIMARY KEY (owner, turn)) WITH gc_grace_seconds = 86400",
     "CREATE TABLE IF NOT EXISTS {}.locks (name text PRIMARY KEY, owner text)",
@@ -120,5 +125,7 @@ async fn run_for(
     cql: &str,
 ) -> Result<scylla::response::query_result::QueryResult, CqlError> {
     let cql = cql.replace("{}", &database.keyspace);
-    database.session.query_unpaged(cql, ()).await.map_err(|error| request(&error))
+    let mut statement = Statement::new(cql);
+    statement.set_request_timeout(Some(TABLE_TIME_MAX));
+    database.session.query_unpaged(statement, ()).await.map_err(|error| request(&error))
 }

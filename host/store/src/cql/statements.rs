@@ -34,15 +34,17 @@ statements! {
     history_of: prepare "SELECT event, arrivals FROM {}.users WHERE workspace = ? AND user = ? \
         AND event = ? AND at >= ? AND at <= ?",
     write_told: prepare "UPDATE {}.users USING TIMESTAMP ? SET told = ? WHERE workspace = ? AND user = ?",
-    timer_spans: prepare "SELECT span, part FROM {}.timer_spans WHERE id = 0 AND span <= ?",
-    write_timer_span: prepare "INSERT INTO {}.timer_spans (id, span, part) VALUES (0, ?, ?)",
+    timer_spans: prepare "SELECT span, part, WRITETIME(noted), toUnixTimestamp(now()) FROM {}.timer_spans \
+        WHERE id = 0 AND span <= ?",
+    write_timer_span: prepare "INSERT INTO {}.timer_spans (id, span, part, noted) VALUES (0, ?, ?, true)",
     delete_timer_span: prepare "DELETE FROM {}.timer_spans USING TIMESTAMP ? WHERE id = 0 AND span = ? \
         AND part = ?",
     timers: prepare "SELECT at, workspace, user FROM {}.timers WHERE span = ? AND part = ? AND at >= ? \
         AND at < ? LIMIT ?",
-    write_timer: prepare "INSERT INTO {}.timers (span, part, at, workspace, user) VALUES (?, ?, ?, ?, ?)",
-    delete_timer: prepare "DELETE FROM {}.timers WHERE span = ? AND part = ? AND at = ? AND workspace = ? \
-        AND user = ?",
+    write_timer: prepare "INSERT INTO {}.timers (span, part, at, workspace, user) VALUES (?, ?, ?, ?, ?) \
+        USING TIMESTAMP ?",
+    delete_timer: prepare "DELETE FROM {}.timers USING TIMESTAMP ? WHERE span = ? AND part = ? AND at = ? \
+        AND workspace = ? AND user = ?",
     members: prepare "SELECT user, since FROM {}.members WHERE workspace = ? AND audience = ? AND part = ? \
         AND user > ? LIMIT ?",
     write_member: prepare "INSERT INTO {}.members (workspace, audience, part, user, since) \
@@ -61,8 +63,9 @@ statements! {
     documents_after: prepare "SELECT name, body, pieces FROM {}.documents WHERE id = 0 AND name > ? LIMIT ?",
     write_document: prepare "INSERT INTO {}.documents (id, name, body, pieces) VALUES (0, ?, ?, ?)",
     delete_document: prepare "DELETE FROM {}.documents WHERE id = 0 AND name = ?",
-    piece: prepare "SELECT body FROM {}.document_pieces WHERE name = ? AND piece = ?",
-    write_piece: prepare "INSERT INTO {}.document_pieces (name, piece, body) VALUES (?, ?, ?)",
+    piece: prepare "SELECT body FROM {}.document_pieces WHERE pieces = ? AND piece = ?",
+    write_piece: prepare "INSERT INTO {}.document_pieces (pieces, piece, body) VALUES (?, ?, ?)",
+    delete_piece: prepare "DELETE FROM {}.document_pieces WHERE pieces = ? AND piece = ?",
     dead_letters: prepare "SELECT sequence, letter FROM {}.dead_letters WHERE id = 0 AND sequence > ? LIMIT ?",
     write_dead_letter: prepare "INSERT INTO {}.dead_letters (id, sequence, letter) VALUES (0, ?, ?)",
     kept: prepare "SELECT event, since, kept_ms FROM {}.kept WHERE workspace = ?",
@@ -74,10 +77,10 @@ statements! {
     instances: prepare "SELECT owner FROM {}.instances WHERE id = 0",
     write_instance: prepare "INSERT INTO {}.instances (id, owner) VALUES (0, ?) USING TTL ?",
     delete_instance: prepare "DELETE FROM {}.instances WHERE id = 0 AND owner = ?",
-    owners: prepare "SELECT owner FROM {}.owners WHERE id = 0",
-    write_owner: prepare "INSERT INTO {}.owners (id, owner) VALUES (0, ?)",
+    owners: prepare "SELECT owner, turn FROM {}.owners WHERE id = 0",
+    write_owner: prepare "INSERT INTO {}.owners (id, owner, turn) VALUES (0, ?, ?)",
     delete_owner: prepare "DELETE FROM {}.owners WHERE id = 0 AND owner = ?",
-    journal: prepare "SELECT turn, users FROM {}.journal WHERE owner = ? LIMIT 1",
+    journal: prepare "SELECT turn, users FROM {}.journal WHERE owner = ? AND turn >= ? LIMIT 1",
     write_journal: prepare "INSERT INTO {}.journal (owner, turn, users) VALUES (?, ?, ?)",
     delete_journal: prepare "DELETE FROM {}.journal WHERE owner = ? AND turn = ?",
     lock: prepare_serial "SELECT owner FROM {}.locks WHERE name = ?",

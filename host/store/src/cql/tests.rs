@@ -1,9 +1,6 @@
-//! What only a store does that processes share: on a real Cassandra, since it is the database that decides
-//! who was quicker.
+//! Where the tests of all stores keep what is in a database.
 
 use super::*;
-use crate::tests::{arrival, at, commit, key, put, user};
-use crate::{Line, Stamp, UserCommit};
 use std::time::Duration;
 
 /// A keyspace of its own, on the node that tests share. It goes with the node.

@@ -3,12 +3,16 @@
 //! They are hints. Each is written before the commit that its user's row tells of, and deleted after
 //! whatever it brought about; a hint that leads to nothing costs a look at the row. Which spans have
 //! any is written before the first of them.
+//!
+//! Whoever deletes one may be slow, and meanwhile somebody else may have written it again. So both are
+//! ordered by the versions of the row and not by when they come: a commit deletes what was written for
+//! earlier versions, and nothing that was written for its own or a later one.
 
 use super::division::Division;
 use super::error::CqlError;
 use super::index::shard_of;
 use super::{Shared, lock};
-use crate::UserKey;
+use crate::{UserKey, Version};
 use futures_util::future::try_join_all;
 use muster_core::Time;
 use std::collections::{HashMap, HashSet};
@@ -38,8 +42,16 @@ pub(super) struct Timers {
     pub(super) made_ms: Option<i64>,
 }
 
+/// A span of a part that has timers, when that was noted, in microseconds, and the database's clock.
+type Noted = (i64, i32, Option<i64>, i64);
+
 fn span_of(at: Time) -> i64 {
     at.milliseconds().div_euclid(SPAN_MS)
+}
+
+/// How many versions of a row there were with this one, from 1.
+fn generation(version: Option<Version>) -> i64 {
+    version.map_or(1, |version| i64::from(version.generation()).max(1))
 }
 
 impl Shared {
@@ -49,6 +61,9 @@ impl Shared {
         until: Time,
         limit: usize,
     ) -> Result<Vec<(Time, UserKey)>, CqlError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let looks_back = {
             let mut timers = lock(&self.timers);
             let looks_back =
@@ -61,15 +76,16 @@ impl Shared {
         };
         let last = span_of(until);
         let spans = &self.statements.timer_spans;
-        let spans = self.database.rows::<(i64, i32)>("read_timers", spans, (last,)).await?;
-        let mine = spans.into_iter().filter(|(_, part)| division.is_mine(*part));
-        let read = mine.map(|place| async move {
-            Ok::<_, CqlError>((place, self.read_span(place, until, limit).await?))
+        let spans = self.database.rows::<Noted>("read_timers", spans, (last,)).await?;
+        let mine = spans.into_iter().filter(|(_, part, ..)| division.is_mine(*part));
+        let read = mine.map(|noted| async move {
+            let place = (noted.0, noted.1);
+            Ok::<_, CqlError>((noted, self.read_span(place, until, limit).await?))
         });
         let mut due = Vec::new();
-        for (place, found) in try_join_all(read).await? {
+        for (noted, found) in try_join_all(read).await? {
             if found.is_empty() && looks_back {
-                self.let_go(place, until).await?;
+                self.let_go(noted, until).await?;
             }
             due.extend(found);
         }
@@ -101,24 +117,36 @@ impl Shared {
     }
 
     /// Lets go of a span that is long past and has no timers.
-    async fn let_go(&self, (span, part): (i64, i32), until: Time) -> Result<(), CqlError> {
+    async fn let_go(
+        &self,
+        (span, part, noted_us, now_ms): Noted,
+        until: Time,
+    ) -> Result<(), CqlError> {
         let end = (span + 1).saturating_mul(SPAN_MS);
-        let Some(made_ms) = lock(&self.timers).made_ms else { return Ok(()) };
-        if end.saturating_add(SPAN_KEPT_MS) > until.milliseconds().min(made_ms) {
+        let made_ms = lock(&self.timers).made_ms;
+        let (Some(made_ms), Some(noted_us)) = (made_ms, noted_us) else { return Ok(()) };
+        let is_past = end.saturating_add(SPAN_KEPT_MS) <= until.milliseconds().min(made_ms);
+        if !is_past || now_ms.saturating_sub(noted_us / 1_000) < NOTE_AGE_MS {
             return Ok(());
         }
         lock(&self.timers).noted.remove(&(span, part));
-        // What was noted later than that stays.
-        let before = made_ms.saturating_sub(NOTE_AGE_MS).saturating_mul(1_000);
-        let values = (before, span, part);
+        // What was noted later than that stays. The instant is the database's: by that of a machine whose
+        // clock is ahead, notes that are yet to come would be deleted.
+        let values = (noted_us, span, part);
         self.database.execute("write_timer", &self.statements.delete_timer_span, values).await?;
         Ok(())
     }
 
     /// Writes a timer, so that it is found.
-    pub(super) async fn write_timer(&self, at: Time, key: &UserKey) -> Result<(), CqlError> {
+    pub(super) async fn write_timer(
+        &self,
+        at: Time,
+        key: &UserKey,
+        version: Option<Version>,
+    ) -> Result<(), CqlError> {
         let (span, part) = (span_of(at), shard_of(key));
-        let values = (span, part, at.milliseconds(), &*key.workspace, &*key.user);
+        let order = 2 * generation(version);
+        let values = (span, part, at.milliseconds(), &*key.workspace, &*key.user, order);
         loop {
             let begun = Instant::now();
             self.note_span((span, part)).await?;
@@ -151,9 +179,16 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) async fn delete_timer(&self, at: Time, key: &UserKey) -> Result<(), CqlError> {
+    /// Deletes a timer that was written for an earlier version of its user's row.
+    pub(super) async fn delete_timer(
+        &self,
+        at: Time,
+        key: &UserKey,
+        version: Option<Version>,
+    ) -> Result<(), CqlError> {
         let (span, part) = (span_of(at), shard_of(key));
-        let values = (span, part, at.milliseconds(), &*key.workspace, &*key.user);
+        let order = 2 * generation(version) - 1;
+        let values = (order, span, part, at.milliseconds(), &*key.workspace, &*key.user);
         self.database.execute("write_timer", &self.statements.delete_timer, values).await?;
         Ok(())
     }

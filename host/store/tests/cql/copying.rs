@@ -1,0 +1,213 @@
+//! Everything of one store goes over to another of another kind, and back.
+
+use crate::make::{arrival, at, commit, key, put, tell, vip};
+use crate::place::Fresh;
+use muster_core::codec::{put_signed, put_unsigned};
+use muster_core::{Arrival, Profile, Time, Value};
+use muster_store::{
+    Commit, Copied, CopyError, CqlStore, EmbeddedStore, Store, StoreOptions, UserCommit, UserKey,
+    copy,
+};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const HOUR: i64 = 3_600_000;
+
+fn embedded(folder: &TempDir) -> EmbeddedStore {
+    EmbeddedStore::open(&folder.path().join("store"), StoreOptions { cache_bytes: 1 << 20 })
+        .unwrap()
+}
+
+/// The state of a user by the core, as one is who has had transitions.
+fn state(transitions: u64) -> Option<Arc<Vec<u8>>> {
+    let mut state = vec![5];
+    state.extend_from_slice(&7u64.to_le_bytes());
+    put_unsigned(&mut state, 3);
+    put_unsigned(&mut state, transitions);
+    put_signed(&mut state, 1_000);
+    // No timer of a scan, and nothing of positions, ids, marks, retries, series.
+    state.extend([0; 7]);
+    Some(state.into())
+}
+
+fn profile(name: &str, since: Option<i64>) -> Option<Arc<Vec<u8>>> {
+    let mut profile = Profile::default();
+    profile.attributes.insert("name".into(), Value::text(name));
+    let mut profile = profile.encode();
+    if let Some(since) = since {
+        // Instead of none at its end, one.
+        assert_eq!(profile.pop(), Some(0));
+        profile.push(1);
+        profile.extend_from_slice(&vip().bits().to_le_bytes());
+        profile.extend_from_slice(&since.to_le_bytes());
+    }
+    Some(profile.into())
+}
+
+fn events(number: u64) -> Vec<Arrival> {
+    (0..number).map(|n| arrival(n, ["buy", "look"][n as usize % 2], n as i64 * HOUR / 2)).collect()
+}
+
+/// Fills a store with something of everything. Gives its users.
+fn fill(store: &dyn Store) -> Vec<UserKey> {
+    let keys: Vec<UserKey> =
+        (0..700).map(|number| key(["shop", "blog"][number % 2], &format!("u{number}é"))).collect();
+    let of = |(number, key): (u64, &UserKey)| {
+        let since = (number % 3 == 0).then_some(number as i64);
+        UserCommit {
+            state: state(number),
+            profile: profile(&key.user, since),
+            history: events(number % 5),
+            members: since.map(|since| (vip(), Some(at(since)))).into_iter().collect(),
+            transition: number,
+            shadow: (number % 7 == 0).then(|| Some(Arc::new(key.user.as_bytes().to_vec()))),
+            ..crate::make::user(key)
+        }
+    };
+    let users: Vec<UserCommit> = (0..).zip(&keys).map(of).collect();
+    for users in users.chunks(250) {
+        tell(store, users.to_vec());
+    }
+    let documents =
+        vec![("a\0b".into(), Some(b"body".to_vec())), ("large".into(), Some(vec![7; 3 << 20]))];
+    let audiences = vec![(vip(), "vip".into())];
+    let commit = Commit { documents, audiences, clock: at(5 * HOUR), ..commit(Vec::new()) };
+    store.commit(commit).unwrap();
+    keys
+}
+
+/// Everything of a user that a copy has as well, as text.
+fn all(store: &dyn Store, keys: &[UserKey]) -> Vec<String> {
+    let of = |key: &UserKey| {
+        let record = store.user(key).unwrap().map(|record| (record.state, record.profile));
+        let history = store.history(key, None, Time::MIN, Time::MAX).unwrap();
+        format!("{key:?} {record:?} {:?} {history:?}", store.shadow(key).unwrap())
+    };
+    let mut all: Vec<String> = keys.iter().map(of).collect();
+    for workspace in ["shop", "blog"] {
+        all.push(format!("{:?}", store.users(workspace, None, 9_999).unwrap()));
+        all.push(format!("{:?}", store.members(workspace, vip(), None, 9_999).unwrap()));
+    }
+    all.push(format!("{:?}", store.workspaces().unwrap()));
+    all.push(format!("{:?}", store.documents("", None, 99).unwrap()));
+    all.push(format!("{:?} {:?}", store.audience_ids().unwrap(), store.clock()));
+    all
+}
+
+#[test]
+fn everything_goes_over_and_comes_back() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let settings = Fresh::made();
+    let (from, shared, back) = (embedded(&folder), settings.open(), embedded(&other));
+    let keys = fill(&from);
+    let mut said = Vec::new();
+    let copied = copy(&from, &shared, &mut |what, done, of| said.push((what, done, of))).unwrap();
+    assert_eq!((copied.users, copied.documents), (700, 2));
+    assert_eq!(copied.events, (0..700).map(|number| number % 5).sum::<u64>());
+    assert_eq!(copied.members, (0..700).filter(|number| number % 3 == 0).count() as u64);
+    let of = |pass: &str| -> Vec<(u64, u64)> {
+        let of_pass = said.iter().filter(|(what, ..)| *what == pass);
+        of_pass.map(|(_, done, of)| (*done, *of)).collect()
+    };
+    for pass in ["copied", "verified"] {
+        assert!(of(pass).is_sorted() && of(pass).iter().all(|(_, of)| *of == 700), "{said:?}");
+        assert_eq!(of(pass).last(), Some(&(700, 700)));
+    }
+    assert_eq!(all(&shared, &keys), all(&from, &keys));
+    // What a copy makes can be gone on from.
+    assert!(put(&shared, vec![crate::make::user(&key("new", "ann"))]).overtaken.is_empty());
+    drop(shared);
+    let settings = Fresh::made();
+    let shared = settings.open();
+    copy(&from, &shared, &mut |_, _, _| {}).unwrap();
+    assert_eq!(copy(&shared, &back, &mut |_, _, _| {}).unwrap(), copied);
+    assert_eq!(all(&back, &keys), all(&from, &keys));
+}
+
+fn refuses(from: &dyn Store, to: &CqlStore) {
+    let refused = copy(from, to, &mut |_, _, _| {}).unwrap_err();
+    assert!(matches!(refused, CopyError::NotEmpty), "{refused}");
+}
+
+#[test]
+fn a_store_in_which_there_is_something_is_not_copied_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = embedded(&folder);
+    let (one, other) = (Fresh::made(), Fresh::made());
+    let store = one.open();
+    tell(&store, vec![crate::make::user(&key("w", "ann"))]);
+    refuses(&from, &store);
+    // Nor can it be copied itself: it holds what the core does not read.
+    let said = copy(&store, &from, &mut |_, _, _| {}).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "the record of user `ann` in workspace `w` is damaged: restore it from a backup"
+    );
+    let store = other.open();
+    let documents = vec![("d".into(), Some(Vec::new()))];
+    store.commit(Commit { documents, ..commit(Vec::new()) }).unwrap();
+    refuses(&from, &store);
+}
+
+#[test]
+fn what_is_untold_goes_along_and_is_told_there() {
+    let settings = Fresh::made();
+    let store = settings.open();
+    let ann = key("w", "ann");
+    let told = UserCommit {
+        state: state(2),
+        profile: profile("ann", None),
+        ..crate::make::telling(&ann, [1, 2])
+    };
+    put(&store, vec![told]);
+    let target = Fresh::made();
+    let other = target.open();
+    copy(&store, &other, &mut |_, _, _| {}).unwrap();
+    drop(other);
+    let other = target.open();
+    let left = other.recover().unwrap().unwrap();
+    assert_eq!(crate::make::numbers(&left.told, &ann), [1, 2]);
+    other.settle(&left).unwrap();
+}
+
+#[test]
+fn what_somebody_changes_meanwhile_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let fresh = Fresh::made();
+    let (from, to) = (embedded(&folder), fresh.open());
+    let keys = fill(&from);
+    let mut is_changed = false;
+    let refused = copy(&from, &to, &mut |what, done, of| {
+        if what == "copied" && done == of && !is_changed {
+            is_changed = true;
+            let other =
+                UserCommit { history: vec![arrival(99, "buy", 5)], ..crate::make::user(&keys[7]) };
+            tell(&to, vec![UserCommit { state: None, ..other }]);
+        }
+    });
+    let said = refused.unwrap_err().to_string();
+    let begin = format!(
+        "user `{}` of workspace `blog` is not in the copy as it is in the original",
+        keys[7].user
+    );
+    assert!(said.starts_with(&begin), "{said}");
+}
+
+#[test]
+fn nothing_goes_over_and_then_names_of_any_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let fresh = Fresh::made();
+    let (from, to) = (embedded(&folder), fresh.open());
+    assert_eq!(copy(&from, &to, &mut |_, _, _| {}).unwrap(), Copied::default());
+    let names = ["it's", "\"q\"", "日本\n", " "];
+    let of = |name: &str| UserCommit {
+        state: state(1),
+        profile: profile(name, None),
+        ..crate::make::user(&key(name, name))
+    };
+    tell(&from, names.map(of).to_vec());
+    copy(&from, &to, &mut |_, _, _| {}).unwrap();
+    for name in names {
+        assert_eq!(to.users(name, None, 9).unwrap(), [Arc::from(name)]);
+    }
+}
