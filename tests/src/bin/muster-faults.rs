@@ -305,14 +305,14 @@ impl Servers {
         )?;
         let passwords = CassandraServer::start(CassandraOptions { passwords: true })?;
         with(&node(&stage.cassandra), &node(passwords.address()), &["refuses the user"])?;
+        let tokens = PulsarServer::start(PulsarOptions { tokens: true })?;
+        let url = |url: &str| format!("url = \"{url}\"");
+        with(&url(&stage.pulsar), &url(tokens.service_url()), &["token"])?;
         stage.meddle("INSERT INTO {}.format (id, format) VALUES (0, 99)")?;
         let keyspace = format!("keyspace = \"{}\"", stage.name);
         with(&keyspace, &keyspace, &["have format 99", "use the version that made them"])?;
         stage.meddle("DROP TABLE {}.format")?;
         with(&keyspace, &keyspace, &["has no tables", "muster store init"])?;
-        let tokens = PulsarServer::start(PulsarOptions { tokens: true })?;
-        let url = |url: &str| format!("url = \"{url}\"");
-        with(&url(&stage.pulsar), &url(tokens.service_url()), &["token"])?;
         Ok(Outcome::default())
     }
 

@@ -94,14 +94,18 @@ impl Instance {
     /// # Errors
     /// When there is none.
     pub fn get(&mut self, path: &str) -> Result<(u16, String)> {
+        let mut answer = self.ask(path)?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
+    fn ask(&mut self, path: &str) -> Result<ureq::http::Response<ureq::Body>> {
         let address = self.address()?.context("the instance does not listen yet")?;
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(30)))
+            .timeout_global(Some(PATIENCE))
             .build()
             .new_agent();
-        let mut answer = agent.get(format!("http://{address}{path}")).call()?;
-        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+        Ok(agent.get(format!("http://{address}{path}")).call()?)
     }
 
     /// A figure, by its name and labels as they are written; 0 where there is none yet.
@@ -120,18 +124,27 @@ impl Instance {
     /// # Errors
     /// When it does not answer.
     pub fn members(&mut self) -> Result<Members> {
-        let path = format!("/v1/workspaces/{WORKSPACE}/memberships?limit=10000");
-        let (status, body) = self.get(&path)?;
-        if status != 200 {
-            bail!("{path} is answered with {status}: {body}");
-        }
         let mut members = Members::new();
-        for line in body.lines() {
-            let membership: Value = serde_json::from_str(line)?;
-            let text = |key: &str| membership[key].as_str().unwrap_or_default().to_string();
-            members.entry(text("user")).or_default().insert(text("audience"));
+        let mut after = String::new();
+        loop {
+            let path = format!("/v1/workspaces/{WORKSPACE}/memberships?limit=10000{after}");
+            let mut answer = self.ask(&path)?;
+            let next = answer.headers().get("muster-next").and_then(|next| next.to_str().ok());
+            let next = next.map(|next| format!("&after={next}"));
+            let body = answer.body_mut().read_to_string()?;
+            if answer.status() != 200 {
+                bail!("{path} is answered with {}: {body}", answer.status());
+            }
+            for line in body.lines() {
+                let membership: Value = serde_json::from_str(line)?;
+                let text = |key: &str| membership[key].as_str().unwrap_or_default().to_string();
+                members.entry(text("user")).or_default().insert(text("audience"));
+            }
+            match next {
+                Some(next) => after = next,
+                None => return Ok(members),
+            }
         }
-        Ok(members)
     }
 
     /// The audiences of a user, by her own row.
