@@ -16,9 +16,6 @@ func main() {
 		root = os.Args[1]
 	}
 	found := validate(root)
-	for _, note := range found.notes {
-		fmt.Println("note:", note)
-	}
 	for _, done := range found.done {
 		fmt.Println("held:", done)
 	}
@@ -35,7 +32,6 @@ func main() {
 type findings struct {
 	root     string
 	problems []string
-	notes    []string
 	done     []string
 }
 
@@ -61,10 +57,6 @@ func (f *findings) must(holds bool, where, format string, arguments ...any) {
 	if !holds {
 		f.wrong(where, format, arguments...)
 	}
-}
-
-func (f *findings) note(format string, arguments ...any) {
-	f.notes = append(f.notes, fmt.Sprintf(format, arguments...))
 }
 
 func (f *findings) held(format string, arguments ...any) {

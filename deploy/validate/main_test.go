@@ -43,13 +43,11 @@ var breakages = []struct{ name, file, old, new, wanted string }{
 
 	{"settings: unknown key", inCompose, "threads = 1", "thread = 1", "`engine.thread` is no setting"},
 	{"settings: unknown table", inCompose, "[engine]", "[engines]", "[engines] is no table"},
-	{"settings: unknown pending key", inCluster, "password_file =", "passwordfile =", "`store.cql.passwordfile` is no setting"},
+	{"settings: unknown key of the database", inCluster, "password_file =", "passwordfile =", "`store.cql.passwordfile` is no setting"},
 	{"settings: syntax", inCompose, "[engine]", "[engine", "expected"},
 	{"settings: of this machine", inCompose, `"0.0.0.0:7400"`, `"127.0.0.1:7400"`, "must be 0.0.0.0"},
 	{"settings: open", inCluster, "[access]", "[access]\nopen = true", "lets everybody in"},
 	{"settings: embedded", inCluster, `kind = "cql"`, `kind = "embedded"`, "`store.kind` is not `cql`"},
-	{"settings: landed", defaults, "[workspaces]", "[store.cql]\nnodes = []\n[workspaces]", "`store.cql.keyspace` is no setting"},
-	{"metrics: landed", defaults, "[workspaces]", "[store.cql]\nnodes = []\n[pulsar]\nurl = \"\"\n[workspaces]", "`muster_waiting` is no figure"},
 
 	{"compose: unknown field", composeFile, "read_only: true", "readonly: true", "readonly"},
 	{"compose: writable", composeFile, "  read_only: true\n", "", "must be read_only"},

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -20,20 +18,6 @@ type source struct {
 	// Names of what /metrics tells.
 	metrics map[string]bool
 }
-
-// What is on its way: it counts as there until the default settings have the table, and then no longer.
-var pendingSettings = map[string][]string{
-	"store": {"kind"},
-	"store.cql": {"nodes", "keyspace", "replication", "user", "password_file", "authority", "consistency",
-		"serial_consistency", "request_time", "in_flight_max"},
-	"pulsar":        {"url", "token_file", "authority"},
-	"pulsar.source": {"topics", "subscription", "dead_letters", "in_flight_max"},
-	"pulsar.sink":   {"topic"},
-}
-
-// These count as there until the default settings have both [store.cql] and [pulsar].
-var pendingMetrics = []string{"muster_waiting", "muster_overtaken_total", "muster_recovered_total",
-	"muster_cql_seconds_bucket", "muster_cql_seconds_sum", "muster_cql_seconds_count", "muster_dead_letters_total"}
 
 var (
 	routeLine   = regexp.MustCompile(`Route::new\(\s*Method::GET,\s*"([^"]+)",\s*(?:Need::)?(\w+)`)
@@ -79,30 +63,6 @@ func (s *source) readSettings(f *findings) {
 			s.settings[table] = map[string]bool{}
 		} else if found := keyLine.FindStringSubmatch(line); found != nil && table != "" {
 			s.settings[table][found[1]] = true
-		}
-	}
-	cql, pulsar := s.settings["store.cql"] != nil, s.settings["pulsar"] != nil
-	for _, table := range slices.Sorted(maps.Keys(pendingSettings)) {
-		landed := cql
-		if strings.HasPrefix(table, "pulsar") {
-			landed = pulsar
-		}
-		if landed {
-			continue
-		}
-		keys := pendingSettings[table]
-		f.note("not in host/src/muster.toml yet, and taken on trust: [%s] %s", table, strings.Join(keys, ", "))
-		if s.settings[table] == nil {
-			s.settings[table] = map[string]bool{}
-		}
-		for _, key := range keys {
-			s.settings[table][key] = true
-		}
-	}
-	if !cql || !pulsar {
-		f.note("not in host/src/metrics.rs yet, and taken on trust: %s", strings.Join(pendingMetrics, ", "))
-		for _, name := range pendingMetrics {
-			s.metrics[name] = true
 		}
 	}
 }
