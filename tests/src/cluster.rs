@@ -226,13 +226,25 @@ impl Drop for Stage {
 ///
 /// # Errors
 /// When it cannot be looked at, or is not so in time: with what was last seen.
-pub fn until(what: &str, mut so: impl FnMut() -> Result<Result<(), String>>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn until(what: &str, so: impl FnMut() -> Result<Result<(), String>>) -> Result<()> {
+    until_within(PATIENCE, what, so)
+}
+
+/// The same, with another patience.
+///
+/// # Errors
+/// As with [`until`].
+pub fn until_within(
+    patience: Duration,
+    what: &str,
+    mut so: impl FnMut() -> Result<Result<(), String>>,
+) -> Result<()> {
+    let deadline = Instant::now() + patience;
     loop {
         match so()? {
             Ok(()) => return Ok(()),
             Err(seen) if Instant::now() > deadline => {
-                bail!("not within {} s: {what}: {seen}", PATIENCE.as_secs())
+                bail!("not within {} s: {what}: {seen}", patience.as_secs())
             }
             Err(_) => std::thread::sleep(Duration::from_millis(200)),
         }

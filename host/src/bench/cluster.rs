@@ -241,7 +241,12 @@ impl Subject {
     }
 
     fn stop(self) -> anyhow::Result<()> {
-        drop(self.end);
-        self.runtime.block_on(self.served)?
+        let Subject { runtime, service, end, served } = self;
+        drop(end);
+        let ended = runtime.block_on(served)?;
+        // Clients end their connections by the runtime that they were made on.
+        let _entered = runtime.enter();
+        drop(service);
+        ended
     }
 }

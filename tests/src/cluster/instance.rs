@@ -1,6 +1,6 @@
 //! An instance in a process of its own.
 
-use super::{Members, PATIENCE, WORKSPACE, muster, until};
+use super::{Members, PATIENCE, WORKSPACE, muster, until_within};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -167,7 +167,9 @@ impl Instance {
     /// # Errors
     /// When it does not in time: with some of the differences.
     pub fn wait_members(&mut self, expected: &Members) -> Result<()> {
-        until("the memberships are as those of a replay", || {
+        // A set of data has some hundred thousand timers that are due at its end, all at once.
+        let patience = PATIENCE + Duration::from_millis(20) * expected.len() as u32;
+        until_within(patience, "the memberships are as those of a replay", || {
             let found = self.members()?;
             let users = found.keys().chain(expected.keys());
             let differing: Vec<&String> =
