@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How often timers are looked for in a store that is shared.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Timers of a shared store fired in one turn while messages come: these wait until the database has
+/// answered for all of them. And for how long after the last message that holds.
+const TIMERS_BESIDE_MAX: usize = 24;
+const LIVE_FOR: Duration = Duration::from_secs(1);
 /// Timers fired in one turn: beside a full batch they must not hold up live messages.
 const TIMERS_MAX: usize = 512;
 /// Users kept as they were left, by all lanes together. By each at least as many as so many of the
@@ -63,8 +67,12 @@ pub(super) struct Turns {
     committer: Committer,
     /// Timers by the turn in which they were fired: they are still in the store while it is committed.
     fired: HashMap<(Time, UserKey), u64>,
-    /// When timers were looked for, in a store where that costs something.
+    /// Timers that were found due, and are yet to be fired.
+    due: VecDeque<(Time, UserKey)>,
+    /// When they were looked for and all were found, in a store where looking costs something.
     looked: Option<Instant>,
+    /// When messages came last.
+    live: Option<Instant>,
     /// Messages of the turn being committed, by user: of a shared store, where it may not count.
     under_way: HashMap<UserKey, Vec<Message>>,
     /// Messages of users whom somebody else wrote, to be taken again before all others, and who waits for
@@ -110,7 +118,9 @@ impl Turns {
             lanes,
             committer,
             fired: HashMap::new(),
+            due: VecDeque::new(),
             looked: None,
+            live: None,
             under_way: HashMap::new(),
             again: Vec::new(),
             waiting: Vec::new(),
@@ -209,7 +219,7 @@ impl Turns {
         let mut intake = Intake::default();
         // Of a shared store, whoever sweeps takes from others' share of the database.
         let sweeps = !self.sweeping.is_empty() && !self.shared.store.is_shared();
-        let has_more = sweeps || !self.again.is_empty();
+        let has_more = sweeps || !self.again.is_empty() || !self.due.is_empty();
         let idle = if has_more { Duration::ZERO } else { IDLE_WAIT };
         let mut wait = idle;
         let mut until: Option<Instant> = None;
@@ -355,14 +365,23 @@ impl Turns {
     /// The timers that are due, but for those of which the turn is being committed.
     fn due_timers(&mut self) -> Result<Vec<Task>, StepError> {
         let store = self.shared.store.clone();
-        if store.is_shared() && self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
-            return Ok(Vec::new());
-        }
         let turn = self.turns;
         self.fired.retain(|_, fired| *fired + 1 >= turn);
-        let due = store.due(self.stood, TIMERS_MAX + self.fired.len())?;
+        let most = TIMERS_MAX + self.fired.len();
+        let rests = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY);
+        if !store.is_shared() {
+            self.due = store.due(self.stood, most)?.into();
+        } else if self.due.is_empty() && !rests {
+            self.due = store.due(self.stood, most)?.into();
+            // Where there are more, they are not waited for.
+            self.looked = (self.due.len() < most).then(Instant::now);
+        }
+        let is_live = self.live.is_some_and(|live| live.elapsed() < LIVE_FOR);
+        let most = if store.is_shared() && is_live { TIMERS_BESIDE_MAX } else { TIMERS_MAX };
         let mut tasks = Vec::new();
-        for (now, key) in due {
+        while tasks.len() < most
+            && let Some((now, key)) = self.due.pop_front()
+        {
             let timer = (now, key.clone());
             if self.fired.contains_key(&timer) || !self.rules.contains_key(&key.workspace) {
                 continue;
@@ -371,14 +390,15 @@ impl Turns {
             self.shared.metrics.timers.inc();
             tasks.push(Task { key, messages: Vec::new(), now, is_timer: true });
         }
-        // Where there are more, they are not waited for.
-        self.looked = (tasks.len() < TIMERS_MAX).then(Instant::now);
         Ok(tasks)
     }
 
     /// The messages that came in, a user's together and in order: first those that are taken again.
     fn by_user(&mut self, intake: &mut Intake) -> Vec<(UserKey, Vec<Message>)> {
         let metrics = &self.shared.metrics;
+        if intake.messages > 0 {
+            self.live = Some(Instant::now());
+        }
         let mut by_user = std::mem::take(&mut self.again);
         let places = by_user.iter().zip(0..).map(|((key, _), place)| (key.clone(), place));
         let mut place_of: HashMap<UserKey, usize> = places.collect();
