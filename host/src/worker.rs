@@ -10,6 +10,7 @@ mod lanes;
 mod recovery;
 mod rules;
 mod sweep;
+mod timers;
 mod trial;
 mod turn;
 

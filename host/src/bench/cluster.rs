@@ -21,8 +21,11 @@ use tokio::sync::oneshot;
 
 /// The workspace of what is sent.
 const WORKSPACE: &str = "bench";
-/// What is added to each answer's way in the second run.
+/// What is added to each answer's way in every second run.
 const INJECTED: Duration = Duration::from_millis(5);
+/// Runs of either kind, by turns. One before them is not counted: servers that have just been started are
+/// slower.
+const RUNS: usize = 2;
 /// Between two looks at how far it has come.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -50,7 +53,8 @@ struct Subject {
     served: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
-/// What a run came to.
+/// What runs came to.
+#[derive(Default)]
 struct Run {
     seconds: f64,
     /// Requests to the database by kind, and the seconds that they took together.
@@ -79,12 +83,18 @@ pub fn cluster(scale: &ClusterScale) -> anyhow::Result<Vec<Report>> {
     let mut lines: Vec<String> = (0..scale.users).map(|user| messages.message(user)).collect();
     lines.extend((0..scale.events).map(|_| messages.any_message()));
     publish(scale, &lines)?;
-    let near = run(scale, lines.len() as u64, Duration::ZERO)?;
-    let far = run(scale, lines.len() as u64, INJECTED)?;
-    let all = lines.len() as f64;
+    let once = |delay| run(scale, lines.len() as u64, delay);
+    once(Duration::ZERO)?;
+    let (mut near, mut far) = (Run::default(), Run::default());
+    for _ in 0..RUNS {
+        near.add(once(Duration::ZERO)?);
+        far.add(once(INJECTED)?);
+    }
+    let messages = lines.len();
+    let all = (messages * RUNS) as f64;
     let mut report = Report::new(format!(
-        "{all} messages of one event each from a topic to a topic, {} users, {} audiences, one instance, with \
-         the database and Pulsar on the same machine",
+        "{messages} messages of one event each from a topic to a topic, {} users, {} audiences, one instance, \
+         with the database and Pulsar on the same machine, {RUNS} runs by turns with those with a delay",
         scale.users, scale.audiences
     ));
     report.add("events a second", all / near.seconds, "/s");
@@ -103,6 +113,7 @@ pub fn cluster(scale: &ClusterScale) -> anyhow::Result<Vec<Report>> {
         near.bytes_sent as f64 / near.batches,
         "B",
     );
+    report.add("the same for each event", near.bytes_sent as f64 / all, "B");
     report.add("a turn's commit, mean", near.commit_s / near.turns.max(1.0) * 1e3, "ms");
     report.add(
         "a turn's publishing, beside that",
@@ -177,6 +188,21 @@ fn run(scale: &ClusterScale, messages: u64, delay: Duration) -> anyhow::Result<R
     subject.stop()?;
     ensure!(run.batches > 0.0, "nobody was written");
     Ok(run)
+}
+
+impl Run {
+    fn add(&mut self, run: Run) {
+        self.seconds += run.seconds;
+        for (kind, (count, seconds)) in run.requests {
+            let requests = self.requests.entry(kind).or_default();
+            *requests = (requests.0 + count, requests.1 + seconds);
+        }
+        self.bytes_sent += run.bytes_sent;
+        self.batches += run.batches;
+        self.commit_s += run.commit_s;
+        self.publish_s += run.publish_s;
+        self.turns += run.turns;
+    }
 }
 
 struct Counted {

@@ -45,11 +45,11 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     send(&worker, (0..scale.users).map(|user| source.message(user)))?;
     let messages: Vec<String> = (0..scale.events).map(|_| source.any_message()).collect();
 
-    let before = (threads()?, counts(&metrics, &*store)?);
+    let before = (threads()?, counts(&metrics, &*store)?, bytes_written()?);
     let started = Instant::now();
     send(&worker, messages.into_iter())?;
     let seconds = started.elapsed().as_secs_f64();
-    let after = (threads()?, counts(&metrics, &*store)?);
+    let after = (threads()?, counts(&metrics, &*store)?, bytes_written()?);
 
     let events = scale.events as f64;
     let mut report = Report::new(format!(
@@ -72,6 +72,7 @@ pub(super) fn measure(scale: &Scale) -> anyhow::Result<Report> {
     for ((name, after), (_, before)) in after.1.iter().zip(before.1) {
         report.add(format!("{name} an event"), (after - before) as f64 / events, "");
     }
+    report.add("bytes written an event", (after.2 - before.2) as f64 / events, "B");
     let commits = metrics.batches.get().max(1) as f64;
     report.add("messages a commit", (events + scale.users as f64) / commits, "");
     worker.stop();
@@ -153,6 +154,13 @@ impl Source {
             subjects.join(",")
         )
     }
+}
+
+/// Bytes that this process has handed to the system to be written.
+fn bytes_written() -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/io").context("bytes are read from /proc")?;
+    let written = text.lines().find_map(|line| line.strip_prefix("wchar: "));
+    Ok(written.context("no `wchar` in /proc/self/io")?.parse()?)
 }
 
 /// Processor time of each thread by its name, in ticks.

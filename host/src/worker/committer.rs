@@ -5,12 +5,21 @@ use crate::store::{Commit, UserKey};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A turn to be committed, and who waits for it.
 pub(super) struct Job {
     pub(super) commit: Commit,
     pub(super) deliveries: Vec<Delivery>,
+    /// How many users timers brought into it.
+    pub(super) timers: usize,
+}
+
+/// What came of a turn.
+pub(super) struct Done {
+    pub(super) timers: usize,
+    pub(super) took: Duration,
+    pub(super) overtaken: Option<Overtaken>,
 }
 
 /// Of a turn that did not count for everybody: whom somebody else wrote meanwhile, and who still waits.
@@ -22,7 +31,7 @@ pub(super) struct Overtaken {
 /// The thread, which holds one turn at a time.
 pub(super) struct Committer {
     jobs: Option<SyncSender<Job>>,
-    done: Receiver<Option<Overtaken>>,
+    done: Receiver<Done>,
     is_busy: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,7 +43,10 @@ impl Committer {
         let thread =
             std::thread::Builder::new().name("muster-commit".to_string()).spawn(move || {
                 for job in taken {
-                    if told.send(commit(&shared, job)).is_err() {
+                    let (timers, begun) = (job.timers, Instant::now());
+                    let overtaken = commit(&shared, job);
+                    let done = Done { timers, took: begun.elapsed(), overtaken };
+                    if told.send(done).is_err() {
                         return;
                     }
                 }
@@ -50,10 +62,10 @@ impl Committer {
         }
     }
 
-    /// Waits until the turn that was handed over last is committed, and says for whom it did not count.
-    pub(super) fn wait(&mut self) -> Option<Overtaken> {
+    /// Waits until the turn that was handed over last is committed, if one is under way.
+    pub(super) fn wait(&mut self) -> Option<Done> {
         // The thread ends before it is told to only by a panic, which the next turn is told of.
-        std::mem::take(&mut self.is_busy).then(|| self.done.recv().ok().flatten()).flatten()
+        std::mem::take(&mut self.is_busy).then(|| self.done.recv().ok()).flatten()
     }
 
     /// Hands a turn over. The one before it must have been waited for.

@@ -24,9 +24,13 @@ pub(super) struct Task {
     pub(super) key: UserKey,
     pub(super) messages: Vec<Message>,
     pub(super) now: Time,
-    /// Whether a timer brings it about, which was found under that instant.
-    pub(super) is_timer: bool,
+    /// Where a timer brings it about, which was found under that instant: before when those that follow it
+    /// are fired with it.
+    pub(super) until: Option<Time>,
 }
+
+/// Timers of a user that are fired one after the other before what they brought about is committed.
+const FOLLOWING_MAX: usize = 256;
 
 impl Lane {
     /// A lane that remembers that many users.
@@ -66,7 +70,7 @@ impl Lane {
         let store = self.shared.store.clone();
         // A timer may be written before its user, and stay when nobody comes to write her. Next time she is
         // looked for anew, since somebody else may have.
-        if task.is_timer && !self.group.knows(&*store, &task.key)? {
+        if task.until.is_some() && !self.group.knows(&*store, &task.key)? {
             self.group.forget(&task.key);
             return Ok(());
         }
@@ -74,15 +78,40 @@ impl Lane {
             self.shared.metrics.duplicates.inc_by(task.messages.len() as u64);
             return Ok(());
         }
-        self.step(&task.key, &task.messages, task.now)?;
-        if task.is_timer {
-            self.group.note_fired(&task.key, task.now);
+        let due = self.step(&task.key, &task.messages, task.now)?;
+        match task.until {
+            Some(until) => self.fire_following(task, due, until),
+            None => Ok(()),
         }
+    }
+
+    /// Fires what is due of a user after the timer that was found: one commit is enough for all of it.
+    fn fire_following(
+        &mut self,
+        task: &Task,
+        mut due: Option<Time>,
+        until: Time,
+    ) -> Result<(), StepError> {
+        self.group.note_fired(&task.key, task.now);
+        let mut fired = 1;
+        while let Some(now) = due.filter(|due| *due < until)
+            && fired < FOLLOWING_MAX
+        {
+            due = self.step(&task.key, &[], now)?;
+            fired += 1;
+        }
+        self.shared.metrics.timers.inc_by(fired as u64);
         Ok(())
     }
 
-    fn step(&mut self, key: &UserKey, messages: &[Message], now: Time) -> Result<(), StepError> {
-        let Some(rules) = self.rules.get_mut(&key.workspace) else { return Ok(()) };
+    /// Takes a step, and says when the user's timer is due after it.
+    fn step(
+        &mut self,
+        key: &UserKey,
+        messages: &[Message],
+        now: Time,
+    ) -> Result<Option<Time>, StepError> {
+        let Some(rules) = self.rules.get_mut(&key.workspace) else { return Ok(None) };
         let started = Instant::now();
         let store = &*self.shared.store;
         let deployment = rules.deployment.clone();
@@ -108,7 +137,7 @@ impl Lane {
         let metrics = &self.shared.metrics;
         metrics.cpu_microseconds.with_label_values(&[&key.workspace]).inc_by(micros);
         self.count(key, deployment.arms[arm].version_name(), &stepped);
-        Ok(())
+        Ok(stepped.due)
     }
 
     fn count(&self, key: &UserKey, version: &str, stepped: &Stepped) {

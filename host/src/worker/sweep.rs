@@ -85,7 +85,7 @@ impl Turns {
 
     fn go_over(&mut self, keys: Vec<UserKey>) -> Result<(), StepError> {
         let now = self.stood;
-        let task = |key| Task { key, messages: Vec::new(), now, is_timer: false };
+        let task = |key| Task { key, messages: Vec::new(), now, until: None };
         self.lanes.run(keys.into_iter().map(task).collect())
     }
 

@@ -1,10 +1,11 @@
 //! Turns: timers that are due, a batch of messages by user, users to evaluate anew.
 
-use super::committer::{Committer, Job, Overtaken, answer};
+use super::committer::{Committer, Done, Job, Overtaken, answer};
 use super::lane::Task;
 use super::lanes::Lanes;
 use super::rules::WorkspaceRules;
 use super::sweep::SweepPlace;
+use super::timers::{TIMERS_MAX, Timers};
 use super::trial;
 use super::{Delivery, Order, Shared, Unavailable, lock};
 use crate::clock::{Clock, wall_time};
@@ -20,14 +21,6 @@ use std::time::{Duration, Instant};
 
 /// How long a turn waits when there is nothing to do: timers are late by at most this.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// How often timers are looked for in a store that is shared.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Timers of a shared store fired in one turn while messages come: these wait until the database has
-/// answered for all of them. And for how long after the last message that holds.
-const TIMERS_BESIDE_MAX: usize = 24;
-const LIVE_FOR: Duration = Duration::from_secs(1);
-/// Timers fired in one turn: beside a full batch they must not hold up live messages.
-const TIMERS_MAX: usize = 512;
 /// Users kept as they were left, by all lanes together. By each at least as many as so many of the
 /// largest turns have, so that those of the turn being committed are among them.
 const RECENT_USERS: usize = 100_000;
@@ -65,14 +58,7 @@ pub(super) struct Turns {
     pub(super) rules: HashMap<Arc<str>, Arc<Deployment>>,
     pub(super) lanes: Lanes,
     committer: Committer,
-    /// Timers by the turn in which they were fired: they are still in the store while it is committed.
-    fired: HashMap<(Time, UserKey), u64>,
-    /// Timers that were found due, and are yet to be fired.
-    due: VecDeque<(Time, UserKey)>,
-    /// When they were looked for and all were found, in a store where looking costs something.
-    looked: Option<Instant>,
-    /// When messages came last.
-    live: Option<Instant>,
+    timers: Timers,
     /// Messages of the turn being committed, by user: of a shared store, where it may not count.
     under_way: HashMap<UserKey, Vec<Message>>,
     /// Messages of users whom somebody else wrote, to be taken again before all others, and who waits for
@@ -109,6 +95,7 @@ impl Turns {
         let recent = NonZeroUsize::new(recent).unwrap_or(NonZeroUsize::MIN);
         let lanes = Lanes::start(&shared, settings.lanes, recent)?;
         let stood = shared.store.clock();
+        let timers = Timers::start(shared.store.clone())?;
         let mut turns = Turns {
             settings,
             shared,
@@ -117,10 +104,7 @@ impl Turns {
             rules: HashMap::new(),
             lanes,
             committer,
-            fired: HashMap::new(),
-            due: VecDeque::new(),
-            looked: None,
-            live: None,
+            timers,
             under_way: HashMap::new(),
             again: Vec::new(),
             waiting: Vec::new(),
@@ -177,9 +161,11 @@ impl Turns {
     /// Says which users that was.
     fn take_back(&mut self) -> HashSet<UserKey> {
         let before = std::mem::take(&mut self.under_way);
-        let Some(Overtaken { users, deliveries }) = self.committer.wait() else {
+        let Some(Done { timers, took, overtaken }) = self.committer.wait() else {
             return HashSet::new();
         };
+        self.timers.committed(timers, took);
+        let Some(Overtaken { users, deliveries }) = overtaken else { return HashSet::new() };
         self.waiting.extend(deliveries);
         self.again
             .extend(users.iter().filter_map(|key| Some((key.clone(), before.get(key)?.clone()))));
@@ -219,7 +205,7 @@ impl Turns {
         let mut intake = Intake::default();
         // Of a shared store, whoever sweeps takes from others' share of the database.
         let sweeps = !self.sweeping.is_empty() && !self.shared.store.is_shared();
-        let has_more = sweeps || !self.again.is_empty() || !self.due.is_empty();
+        let has_more = sweeps || !self.again.is_empty() || self.timers.are_due();
         let idle = if has_more { Duration::ZERO } else { IDLE_WAIT };
         let mut wait = idle;
         let mut until: Option<Instant> = None;
@@ -261,9 +247,13 @@ impl Turns {
         let messages = self.by_user(&mut intake);
         // Where a store is shared, they may have to be taken again.
         let kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };
+        let mut timers = 0;
         let result = self
-            .due_timers()
-            .and_then(|timers| self.step(timers, messages))
+            .due_timers(intake.messages > 0)
+            .and_then(|tasks| {
+                timers = tasks.len();
+                self.step(tasks, messages)
+            })
             .and_then(|()| self.sweep())
             .and_then(|()| self.expire());
         if let Err(error) = result {
@@ -307,7 +297,7 @@ impl Turns {
                 commit.kept_ms = self.kept_ms(&commit);
                 self.under_way = kept.into_iter().filter(|(key, _)| !is_overtaken(key)).collect();
             }
-            self.committer.submit(Job { commit, deliveries: intake.deliveries });
+            self.committer.submit(Job { commit, deliveries: intake.deliveries, timers });
         }
     }
 
@@ -362,43 +352,18 @@ impl Turns {
         }
     }
 
-    /// The timers that are due, but for those of which the turn is being committed.
-    fn due_timers(&mut self) -> Result<Vec<Task>, StepError> {
-        let store = self.shared.store.clone();
-        let turn = self.turns;
-        self.fired.retain(|_, fired| *fired + 1 >= turn);
-        let most = TIMERS_MAX + self.fired.len();
-        let rests = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY);
-        if !store.is_shared() {
-            self.due = store.due(self.stood, most)?.into();
-        } else if self.due.is_empty() && !rests {
-            self.due = store.due(self.stood, most)?.into();
-            // Where there are more, they are not waited for.
-            self.looked = (self.due.len() < most).then(Instant::now);
-        }
-        let is_live = self.live.is_some_and(|live| live.elapsed() < LIVE_FOR);
-        let most = if store.is_shared() && is_live { TIMERS_BESIDE_MAX } else { TIMERS_MAX };
-        let mut tasks = Vec::new();
-        while tasks.len() < most
-            && let Some((now, key)) = self.due.pop_front()
-        {
-            let timer = (now, key.clone());
-            if self.fired.contains_key(&timer) || !self.rules.contains_key(&key.workspace) {
-                continue;
-            }
-            self.fired.insert(timer, turn);
-            self.shared.metrics.timers.inc();
-            tasks.push(Task { key, messages: Vec::new(), now, is_timer: true });
-        }
-        Ok(tasks)
+    /// The steps of timers that are due.
+    fn due_timers(&mut self, has_messages: bool) -> Result<Vec<Task>, StepError> {
+        let until = self.stood;
+        let due = self.timers.take(self.turns, until, has_messages)?;
+        let mine = due.into_iter().filter(|(_, key)| self.rules.contains_key(&key.workspace));
+        let task = |(now, key)| Task { key, messages: Vec::new(), now, until: Some(until) };
+        Ok(mine.map(task).collect())
     }
 
     /// The messages that came in, a user's together and in order: first those that are taken again.
     fn by_user(&mut self, intake: &mut Intake) -> Vec<(UserKey, Vec<Message>)> {
         let metrics = &self.shared.metrics;
-        if intake.messages > 0 {
-            self.live = Some(Instant::now());
-        }
         let mut by_user = std::mem::take(&mut self.again);
         let places = by_user.iter().zip(0..).map(|((key, _), place)| (key.clone(), place));
         let mut place_of: HashMap<UserKey, usize> = places.collect();
@@ -424,7 +389,7 @@ impl Turns {
         messages: Vec<(UserKey, Vec<Message>)>,
     ) -> Result<(), StepError> {
         let now = self.stood;
-        let task = |(key, messages)| Task { key, messages, now, is_timer: false };
+        let task = |(key, messages)| Task { key, messages, now, until: None };
         tasks.extend(messages.into_iter().map(task));
         self.lanes.run(tasks)
     }

@@ -4,11 +4,12 @@ mod token;
 
 use std::{
     fs::{self, File},
+    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     process::Process,
@@ -32,6 +33,14 @@ const OPENED: [&str; 6] = [
     "java.base/jdk.internal.misc",
     "java.management/sun.management",
 ];
+
+/// A broker that was killed finds its bookie's registration still there when it starts, and takes it over by
+/// deleting it. Now and then it takes the deletion for a loss of its own lock, takes the lock again by
+/// deleting it, and so on, thousands of times a minute, with nothing left for anybody else: then it is
+/// started once more. A few times are usual.
+const REGISTRATIONS_MAX: usize = 100;
+const REGISTERED_AGAIN: &str = "Lock on resource /ledgers/available/";
+const STARTS_MAX: usize = 10;
 
 /// How a broker differs from the usual one, which takes anyone and creates no topic by itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,12 +113,19 @@ impl PulsarServer {
 
     /// Starts it again, on the same ports and data, killing it first where it still runs.
     pub fn restart(&mut self) -> Result<()> {
-        self.kill()?;
         let log = self.directory.join("broker.log");
-        let mut process = Process::start("java", &self.arguments, &log)?;
-        process.wait_until(|| self.admin.is_ready())?;
-        self.process = Some(process);
-        Ok(())
+        for _ in 0..STARTS_MAX {
+            self.kill()?;
+            let begin = fs::metadata(&log).map_or(0, |log| log.len());
+            let mut process = Process::start("java", &self.arguments, &log)?;
+            let is_astray = || registrations(&log, begin) > REGISTRATIONS_MAX;
+            process.wait_until(|| self.admin.is_ready() || is_astray())?;
+            if !is_astray() {
+                self.process = Some(process);
+                return Ok(());
+            }
+        }
+        bail!("in {STARTS_MAX} starts the broker was busy with registering its bookie")
     }
 
     /// Stops it where it stands: its connections stay open, and nothing answers.
@@ -165,6 +181,17 @@ fn find_or_start() -> Result<SharedPulsar> {
     // Statics are never dropped; the kernel ends the broker with this process.
     std::mem::forget(server);
     Ok(shared)
+}
+
+/// How often the broker registered its bookie anew, by its log from that place on.
+fn registrations(log: &Path, begin: u64) -> usize {
+    let mut text = Vec::new();
+    let read = File::open(log).and_then(|mut log| {
+        log.seek(SeekFrom::Start(begin))?;
+        log.read_to_end(&mut text)
+    });
+    // What cannot be read yet is read when it is looked at next.
+    read.map_or(0, |_| String::from_utf8_lossy(&text).matches(REGISTERED_AGAIN).count())
 }
 
 /// The arguments of `java`.

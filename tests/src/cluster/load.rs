@@ -14,6 +14,8 @@ const BEGIN_MS: i64 = 1_767_225_600_000;
 const STEP_MS: i64 = 100;
 /// How long after the last of them the end is: some windows have passed by then, and others not.
 const END_AFTER_MS: i64 = 15_777;
+/// How long sending may take beside what it is spread over: a minute's outage, and time to recover.
+const SENT_WITHIN: Duration = Duration::from_secs(300);
 /// Users whose only message tells of the end: so many that each partition has some.
 const ENDING_USERS: u32 = 64;
 
@@ -71,10 +73,10 @@ impl Load {
     /// Sends everything, the first part over a length of time.
     ///
     /// # Errors
-    /// When Pulsar refuses the sender. It outlives outages.
+    /// When Pulsar refuses the sender, or does not come back after an outage.
     pub fn send(&self, stage: &Stage, over: Duration) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
+        let sending = async {
             let sink = Sink::open(stage.connection(), &stage.messages(), "sender").await?;
             let pieces = self.messages.chunks(self.messages.len().div_ceil(100).max(1));
             let (begun, all) = (Instant::now(), pieces.len().max(1) as f64);
@@ -87,7 +89,10 @@ impl Load {
                 sink.publish(endings.iter().map(outgoing).collect()).await;
             }
             Ok(())
-        })
+        };
+        let sent =
+            runtime.block_on(async { tokio::time::timeout(over + SENT_WITHIN, sending).await });
+        sent.context("Pulsar does not take what is sent")?
     }
 }
 

@@ -35,7 +35,7 @@ statements! {
         AND event = ? AND at >= ? AND at <= ?",
     write_told: prepare "UPDATE {}.users USING TIMESTAMP ? SET told = ? WHERE workspace = ? AND user = ?",
     timer_spans: prepare "SELECT span, part, WRITETIME(noted), toUnixTimestamp(now()) FROM {}.timer_spans \
-        WHERE id = 0 AND span <= ?",
+        WHERE id = 0 AND span >= ? AND span <= ?",
     write_timer_span: prepare "INSERT INTO {}.timer_spans (id, span, part, noted) VALUES (0, ?, ?, true)",
     delete_timer_span: prepare "DELETE FROM {}.timer_spans USING TIMESTAMP ? WHERE id = 0 AND span = ? \
         AND part = ?",

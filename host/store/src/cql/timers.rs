@@ -15,13 +15,16 @@ use super::{Shared, lock};
 use crate::{UserKey, Version};
 use futures_util::future::try_join_all;
 use muster_core::Time;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
+
+/// A span of a part.
+type Place = (i64, i32);
 
 /// How long a span is: what was deleted in it is passed by whenever the rest is read.
 const SPAN_MS: i64 = 600_000;
-/// Where reading begins, a span is not read from its beginning again until so much later: that finds what
-/// others wrote behind that place.
+/// So often all spans are looked for, and read from their beginning, not only those that have come since and
+/// from where reading ended: that finds what others wrote behind that place.
 const LOOK_BACK_EVERY: Duration = Duration::from_secs(10);
 /// A span is let go of only so long after its end, and only if what was noted of it was noted so long ago:
 /// clocks differ, and who notes it may be slow to write the timer.
@@ -29,24 +32,43 @@ const SPAN_KEPT_MS: i64 = 600_000;
 const NOTE_AGE_MS: i64 = 30_000;
 /// How long writing a timer may take after its span was noted, before the span is noted again.
 const NOTED_TIME_MAX: Duration = Duration::from_secs(10);
+/// Places that are read at once, and a few more: after a long absence there are tens of thousands, of which
+/// the first have all that is asked for.
+const PLACES_AT_ONCE: usize = 64;
 
 /// What is known of spans and parts.
 #[derive(Default)]
 pub(super) struct Timers {
     /// Those noted by this process.
-    noted: HashSet<(i64, i32)>,
-    /// Where reading begins.
-    from: HashMap<(i64, i32), i64>,
+    noted: HashSet<Place>,
+    /// Those that anybody noted, and since when that is known.
+    known: BTreeMap<Place, Instant>,
+    /// The last span that was looked for.
+    last: Option<i64>,
+    read: HashMap<Place, Progress>,
     looked_back: Option<Instant>,
     /// The machine's clock at the last commit, in milliseconds.
     pub(super) made_ms: Option<i64>,
 }
 
-/// A span of a part that has timers, when that was noted, in microseconds, and the database's clock.
+/// How far a place was read.
+#[derive(Clone, Copy)]
+struct Progress {
+    /// Where reading begins.
+    from: i64,
+    /// Whether this process wrote there since reading began last.
+    is_written: bool,
+}
+
+/// A place that has timers, when that was noted, in microseconds, and the database's clock.
 type Noted = (i64, i32, Option<i64>, i64);
 
 fn span_of(at: Time) -> i64 {
     at.milliseconds().div_euclid(SPAN_MS)
+}
+
+fn end_of(span: i64) -> i64 {
+    (span + 1).saturating_mul(SPAN_MS)
 }
 
 /// How many versions of a row there were with this one, from 1.
@@ -54,40 +76,86 @@ fn generation(version: Option<Version>) -> i64 {
     version.map_or(1, |version| i64::from(version.generation()).max(1))
 }
 
+impl Timers {
+    /// Notes which places were found by a look for spans from the first one on, begun at that time.
+    fn learn(&mut self, found: &[Noted], looks_back: bool, begun: Instant) {
+        if looks_back {
+            let found: HashSet<Place> =
+                found.iter().map(|(span, part, ..)| (*span, *part)).collect();
+            self.known.retain(|place, since| *since > begun || found.contains(place));
+            // Of those that are past, whether they are noted is not asked any more.
+            let made_ms = self.made_ms.unwrap_or(i64::MIN);
+            self.noted.retain(|(span, _)| end_of(*span) > made_ms);
+            self.read.clear();
+        }
+        self.known.extend(found.iter().map(|(span, part, ..)| ((*span, *part), begun)));
+    }
+
+    /// Places that may have something due, by span, those of a span together in one piece.
+    fn to_be_read(&self, division: &Division, last: i64) -> Vec<Vec<Place>> {
+        let mut pieces: Vec<Vec<Place>> = Vec::new();
+        let is_read =
+            |place: &Place| self.read.get(place).is_some_and(|read| read.from >= end_of(place.0));
+        let known = self.known.range(..=(last, i32::MAX)).map(|(place, _)| *place);
+        for place in known.filter(|place| division.is_mine(place.1) && !is_read(place)) {
+            match pieces.last_mut() {
+                Some(piece) if piece.len() < PLACES_AT_ONCE => piece.push(place),
+                Some(piece) if piece.last().is_some_and(|(span, _)| *span == place.0) => {
+                    piece.push(place);
+                }
+                _ => pieces.push(vec![place]),
+            }
+        }
+        pieces
+    }
+}
+
 impl Shared {
+    /// The earliest timers before an instant of the parts that fall to this process, so many at the most.
     pub(super) async fn read_due(
         &self,
         division: &Division,
         until: Time,
         limit: usize,
     ) -> Result<Vec<(Time, UserKey)>, CqlError> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let looks_back = {
-            let mut timers = lock(&self.timers);
-            let looks_back =
-                timers.looked_back.is_none_or(|looked| looked.elapsed() > LOOK_BACK_EVERY);
-            if looks_back {
-                timers.looked_back = Some(Instant::now());
-                timers.from.clear();
-            }
-            looks_back
+        let (last, begun) = (span_of(until), Instant::now());
+        let (looks_back, from) = {
+            let timers = lock(&self.timers);
+            let looked = timers.looked_back.filter(|looked| looked.elapsed() <= LOOK_BACK_EVERY);
+            // Others' clocks are a little behind.
+            let from = looked.and(timers.last).map_or(i64::MIN, |seen| seen.min(last) - 1);
+            (looked.is_none(), from)
         };
-        let last = span_of(until);
-        let spans = &self.statements.timer_spans;
-        let spans = self.database.rows::<Noted>("read_timers", spans, (last,)).await?;
-        let mine = spans.into_iter().filter(|(_, part, ..)| division.is_mine(*part));
-        let read = mine.map(|noted| async move {
-            let place = (noted.0, noted.1);
-            Ok::<_, CqlError>((noted, self.read_span(place, until, limit).await?))
-        });
-        let mut due = Vec::new();
-        for (noted, found) in try_join_all(read).await? {
-            if found.is_empty() && looks_back {
-                self.let_go(noted, until).await?;
+        let statement = &self.statements.timer_spans;
+        let spans = self.database.rows::<Noted>("read_timers", statement, (from, last)).await?;
+        let pieces = {
+            let mut timers = lock(&self.timers);
+            timers.learn(&spans, looks_back, begun);
+            timers.last = Some(last);
+            if looks_back {
+                timers.looked_back = Some(begun);
             }
-            due.extend(found);
+            timers.to_be_read(division, last)
+        };
+        let noted = spans.iter().filter(|_| looks_back);
+        let noted: HashMap<Place, Noted> =
+            noted.map(|noted| ((noted.0, noted.1), *noted)).collect();
+        let mut due = Vec::new();
+        for places in pieces {
+            if due.len() >= limit {
+                break;
+            }
+            let read = places.into_iter().map(|place| {
+                let noted = noted.get(&place).copied();
+                async move {
+                    let found = self.read_span(place, until, limit).await?;
+                    if let Some(noted) = noted.filter(|_| found.is_empty()) {
+                        self.let_go(noted, until).await?;
+                    }
+                    Ok::<_, CqlError>(found)
+                }
+            });
+            due.extend(try_join_all(read).await?.into_iter().flatten());
         }
         due.sort_unstable();
         due.truncate(limit);
@@ -96,11 +164,17 @@ impl Shared {
 
     async fn read_span(
         &self,
-        place: (i64, i32),
+        place: Place,
         until: Time,
         limit: usize,
     ) -> Result<Vec<(Time, UserKey)>, CqlError> {
-        let from = lock(&self.timers).from.get(&place).copied().unwrap_or(i64::MIN);
+        let from = {
+            let mut timers = lock(&self.timers);
+            let begin = Progress { from: i64::MIN, is_written: false };
+            let progress = timers.read.entry(place).or_insert(begin);
+            progress.is_written = false;
+            progress.from
+        };
         let until = until.milliseconds();
         let (span, part) = place;
         let values = (span, part, from, until, i32::try_from(limit).unwrap_or(i32::MAX));
@@ -108,7 +182,11 @@ impl Shared {
         let rows =
             self.database.rows::<(i64, String, String)>("read_timers", statement, values).await?;
         let first = rows.first().map_or(until, |(at, _, _)| *at);
-        lock(&self.timers).from.entry(place).and_modify(|from| *from = first).or_insert(first);
+        if let Some(read) = lock(&self.timers).read.get_mut(&place)
+            && !read.is_written
+        {
+            read.from = first;
+        }
         let due = rows.into_iter().map(|(at, workspace, user)| {
             let at = Time::from_milliseconds(at).ok_or(CqlError::Damaged { table: "timers" })?;
             Ok((at, UserKey { workspace: workspace.into(), user: user.into() }))
@@ -122,14 +200,18 @@ impl Shared {
         (span, part, noted_us, now_ms): Noted,
         until: Time,
     ) -> Result<(), CqlError> {
-        let end = (span + 1).saturating_mul(SPAN_MS);
         let made_ms = lock(&self.timers).made_ms;
         let (Some(made_ms), Some(noted_us)) = (made_ms, noted_us) else { return Ok(()) };
-        let is_past = end.saturating_add(SPAN_KEPT_MS) <= until.milliseconds().min(made_ms);
+        let is_past =
+            end_of(span).saturating_add(SPAN_KEPT_MS) <= until.milliseconds().min(made_ms);
         if !is_past || now_ms.saturating_sub(noted_us / 1_000) < NOTE_AGE_MS {
             return Ok(());
         }
-        lock(&self.timers).noted.remove(&(span, part));
+        {
+            let mut timers = lock(&self.timers);
+            timers.noted.remove(&(span, part));
+            timers.known.remove(&(span, part));
+        }
         // What was noted later than that stays. The instant is the database's: by that of a machine whose
         // clock is ahead, notes that are yet to come would be deleted.
         let values = (noted_us, span, part);
@@ -157,25 +239,26 @@ impl Shared {
             lock(&self.timers).noted.remove(&(span, part));
         }
         let mut timers = lock(&self.timers);
-        if let Some(from) = timers.from.get_mut(&(span, part)) {
-            *from = at.milliseconds().min(*from);
+        if let Some(read) = timers.read.get_mut(&(span, part)) {
+            *read = Progress { from: at.milliseconds().min(read.from), is_written: true };
         }
         Ok(())
     }
 
-    async fn note_span(&self, (span, part): (i64, i32)) -> Result<(), CqlError> {
+    async fn note_span(&self, (span, part): Place) -> Result<(), CqlError> {
         {
             let timers = lock(&self.timers);
             // Of a span that is past, somebody may be letting go.
-            let end = (span + 1).saturating_mul(SPAN_MS);
-            let is_ahead = timers.made_ms.is_some_and(|made_ms| end > made_ms);
+            let is_ahead = timers.made_ms.is_some_and(|made_ms| end_of(span) > made_ms);
             if is_ahead && timers.noted.contains(&(span, part)) {
                 return Ok(());
             }
         }
         let values = (span, part);
         self.database.execute("write_timer", &self.statements.write_timer_span, values).await?;
-        lock(&self.timers).noted.insert((span, part));
+        let mut timers = lock(&self.timers);
+        timers.noted.insert((span, part));
+        timers.known.insert((span, part), Instant::now());
         Ok(())
     }
 

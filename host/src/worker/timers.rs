@@ -1,0 +1,171 @@
+//! Timers that are due: who looks for them, and how many of them are fired in a turn.
+
+mod pace;
+
+use crate::store::{Store, StoreError, UserKey};
+use pace::Pace;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use muster_core::Time;
+
+/// Timers fired in one turn: beside a full batch they must not hold up live messages.
+pub(super) const TIMERS_MAX: usize = 512;
+/// How often a store is looked into where looking costs something.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// For how long after the last message others are expected.
+const LIVE_FOR: Duration = Duration::from_secs(1);
+
+type Due = (Time, UserKey);
+
+/// The timers of a store.
+pub(super) struct Timers {
+    store: Arc<dyn Store>,
+    /// By the turn in which they were fired: they are still in the store while it is committed.
+    fired: HashMap<Due, u64>,
+    /// Those that were found, and are yet to be fired.
+    due: VecDeque<Due>,
+    /// Of a shared store.
+    search: Option<Search>,
+    pace: Pace,
+    /// When messages came last.
+    live: Option<Instant>,
+}
+
+impl Timers {
+    pub(super) fn start(store: Arc<dyn Store>) -> std::io::Result<Timers> {
+        let search = store.is_shared().then(|| Search::start(store.clone())).transpose()?;
+        let (fired, due, pace) = (HashMap::new(), VecDeque::new(), Pace::default());
+        Ok(Timers { store, fired, due, search, pace, live: None })
+    }
+
+    /// Whether some are known that are yet to be fired.
+    pub(super) fn are_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Those to be fired in a turn, of what is due before an instant; none whose turn is being committed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn take(
+        &mut self,
+        turn: u64,
+        until: Time,
+        has_messages: bool,
+    ) -> Result<Vec<Due>, StoreError> {
+        if has_messages {
+            self.live = Some(Instant::now());
+        }
+        // What was looked for during a turn may have been found before that was committed.
+        let since = self.search.as_ref().and_then(|search| search.asked_in).unwrap_or(turn);
+        self.fired.retain(|_, fired| *fired + 1 >= since);
+        let most = TIMERS_MAX + self.fired.len();
+        match &mut self.search {
+            None => self.due = self.store.due(until, most)?.into(),
+            Some(search) => {
+                self.due.extend(search.found()?);
+                if self.due.is_empty() {
+                    search.ask(turn, until, most);
+                }
+            }
+        }
+        let is_live = self.live.is_some_and(|live| live.elapsed() < LIVE_FOR);
+        let most = match is_live && self.search.is_some() {
+            true => self.pace.most(has_messages).min(TIMERS_MAX),
+            false => TIMERS_MAX,
+        };
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(due) = self.due.pop_front()
+        {
+            if !self.fired.contains_key(&due) {
+                self.fired.insert(due.clone(), turn);
+                taken.push(due);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// A turn with so many timers was committed, in that time.
+    pub(super) fn committed(&mut self, timers: usize, took: Duration) {
+        self.pace.note(timers, took);
+    }
+}
+
+/// Looks for timers in a shared store, on a thread of its own: messages do not wait for that.
+struct Search {
+    orders: Option<SyncSender<(Time, usize)>>,
+    answers: Receiver<Result<Vec<Due>, StoreError>>,
+    /// The turn in which it was asked, while it looks.
+    asked_in: Option<u64>,
+    most: usize,
+    /// When all that there were had been found.
+    looked: Option<Instant>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Search {
+    fn start(store: Arc<dyn Store>) -> std::io::Result<Search> {
+        let (orders, taken) = mpsc::sync_channel::<(Time, usize)>(1);
+        let (told, answers) = mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("muster-timers".to_string());
+        let thread = thread.spawn(move || {
+            for (until, most) in taken {
+                if told.send(store.due(until, most)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let (orders, thread) = (Some(orders), Some(thread));
+        Ok(Search { orders, answers, asked_in: None, most: 0, looked: None, thread })
+    }
+
+    /// Has it look, unless it does, or did a moment ago.
+    fn ask(&mut self, turn: u64, until: Time, most: usize) {
+        let rests = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY);
+        let Some(orders) = self.orders.as_ref().filter(|_| self.asked_in.is_none() && !rests)
+        else {
+            return;
+        };
+        if orders.try_send((until, most)).is_ok() {
+            (self.asked_in, self.most) = (Some(turn), most);
+        }
+    }
+
+    /// What it found, once it did.
+    fn found(&mut self) -> Result<Vec<Due>, StoreError> {
+        match self.answers.try_recv() {
+            Ok(found) => {
+                let found = found?;
+                self.asked_in = None;
+                // Where there are more, the next look does not wait.
+                self.looked = (found.len() < self.most).then(Instant::now);
+                Ok(found)
+            }
+            Err(TryRecvError::Empty) => Ok(Vec::new()),
+            Err(TryRecvError::Disconnected) => self.resume_panic(),
+        }
+    }
+
+    /// The thread ends before it is told to only by a panic, which becomes the worker's.
+    fn resume_panic(&mut self) -> ! {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            Some(Ok(())) | None => unreachable!("the search ended though nobody told it to"),
+        }
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was told to who asked it.
+            drop(thread.join());
+        }
+    }
+}
