@@ -24,9 +24,11 @@ use crate::tls::TlsListener;
 use crate::worker::{Unavailable, Worker};
 use anyhow::Context;
 use connections::serve;
+use futures_util::future::{BoxFuture, FutureExt};
 use settings::{Identity, SettingsReader};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -41,6 +43,17 @@ pub struct Started {
     /// Of a service whose messages come from topics too.
     #[cfg(feature = "pulsar")]
     source: Option<PulsarSource>,
+}
+
+/// How many requests to Pulsar the source may take to end.
+#[cfg(feature = "pulsar")]
+const SOURCE_REQUESTS_MAX: u32 = 4;
+
+/// Does something that never ends while the service runs, and says so if it breaks off.
+async fn guard(service: Arc<Service>, what: &'static str, task: BoxFuture<'static, ()>) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        service.worker.fail(&format!("{what} ended unexpectedly"));
+    }
 }
 
 impl Started {
@@ -61,11 +74,9 @@ impl Started {
         let store = tokio::task::spawn_blocking(move || open_store(&settings, &measured));
         let store = store.await.context("opening the store was broken off")??;
         #[cfg(feature = "pulsar")]
-        let (sink, source) = {
-            let instance = format!("{:08x}", fastrand::u32(..));
-            let sink = topics::open_sink(&config.pulsar, &instance).await?;
-            (Arc::new(sink), topics::open_source(&config.pulsar, &instance).await?)
-        };
+        let instance = format!("{:08x}", fastrand::u32(..));
+        #[cfg(feature = "pulsar")]
+        let sink = Arc::new(topics::open_sink(&config.pulsar, &instance).await?);
         #[cfg(not(feature = "pulsar"))]
         let sink = Arc::new(crate::sink::Sink::Outbox);
         let artefacts = match config.modules.artefacts.as_os_str().is_empty() {
@@ -107,6 +118,9 @@ impl Started {
         let deployed =
             tokio::task::spawn_blocking(move || folders.deploy_all(&deploying).map(|()| folders));
         let folders = deployed.await.context("loading rules was broken off")??;
+        // Last, since partitions are given to whoever has one.
+        #[cfg(feature = "pulsar")]
+        let source = topics::open_source(&service.config.pulsar, &instance).await?;
         Ok(Started {
             listener,
             identity,
@@ -138,16 +152,18 @@ impl Started {
     pub async fn serve(self, end: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let service = self.service.clone();
         let mut watching = JoinSet::new();
-        watching.spawn(self.folders.watch(service.clone()));
-        watching.spawn(oversee(service.clone()));
+        let guarded = |what, task| guard(service.clone(), what, task);
+        watching.spawn(guarded("watching folders", self.folders.watch(service.clone()).boxed()));
+        watching.spawn(guarded("overseeing rules", oversee(service.clone()).boxed()));
         watching.spawn(watch::measure_waiting(service.clone()));
         if service.store.is_shared() {
-            watching.spawn(watch::follow_rules(service.clone()));
+            let following = watch::follow_rules(service.clone());
+            watching.spawn(guarded("following rules", following.boxed()));
         }
         #[cfg(feature = "pulsar")]
         let taking = self.source.map(|source| {
             watching.spawn(watch::measure_source(service.clone(), source.status()));
-            tokio::spawn(source.run(service.clone()))
+            tokio::spawn(guarded("taking messages", source.run(service.clone()).boxed()))
         });
         if let Some(file) = &service.config.file {
             let reader = SettingsReader::new(file.clone(), self.identity.clone())?;
@@ -182,8 +198,12 @@ impl Started {
         stop.await.context("the worker did not end")?;
         giving_up.abort();
         #[cfg(feature = "pulsar")]
-        if let Some(taking) = taking {
-            taking.await.context("the source did not end")?;
+        if let Some(mut taking) = taking {
+            // Dead letters may be waited for, which come again.
+            let patience = self.service.config.pulsar.request_time * SOURCE_REQUESTS_MAX;
+            if tokio::time::timeout(patience, &mut taking).await.is_err() {
+                taking.abort();
+            }
         }
         if let Err(failed @ Unavailable::StoreFailed(_)) = self.service.worker.readiness() {
             return Err(failed.into());

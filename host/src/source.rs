@@ -9,6 +9,7 @@ use crate::worker::Unavailable;
 use futures_util::FutureExt;
 use muster_core::{Message, Origin, Place, Time};
 use muster_pulsar::{Ack, Connection, PulsarError, Received, Source, SourceSettings, Status};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -16,8 +17,8 @@ use tokio::task::JoinSet;
 
 /// Messages that are handed over together, of those that have arrived.
 const TOGETHER_MAX: usize = 512;
-/// How often room for more is looked for when there is none.
-const ROOM_RETRY: Duration = Duration::from_millis(5);
+/// How often it is asked whether the worker is still there, while its queue is full.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A source that was opened.
 pub struct PulsarSource {
@@ -57,8 +58,9 @@ impl PulsarSource {
     /// Takes messages until the service ends, or its worker does.
     pub async fn run(mut self, service: Arc<Service>) {
         let mut ending = service.ending.subscribe();
+        let together = TOGETHER_MAX.min(service.config.ingest.queue_messages_max);
         let mut handed = JoinSet::new();
-        loop {
+        'taking: loop {
             let first = tokio::select! {
                 received = self.source.receive() => received,
                 Some(_) = handed.join_next() => continue,
@@ -67,8 +69,12 @@ impl PulsarSource {
             let mut taken = Taken::default();
             let mut next = Some(first);
             while let Some(received) = next {
-                self.take(&service, received, &mut taken).await;
-                next = match taken.messages.len() < TOGETHER_MAX {
+                tokio::select! {
+                    () = self.take(&service, received, &mut taken) => {}
+                    // It may wait for the dead letters' topic. What was not given back comes again.
+                    _ = ending.wait_for(|ending| *ending) => break 'taking,
+                }
+                next = match taken.messages.len() < together {
                     true => self.source.receive().now_or_never(),
                     false => None,
                 };
@@ -147,13 +153,16 @@ impl PulsarSource {
 
 /// Room in the queue, as soon as there is; none when the service ends before or its store failed.
 async fn room(service: &Service, messages: usize) -> Option<OwnedSemaphorePermit> {
+    let mut ending = service.ending.subscribe();
+    let mut room = pin!(service.worker.reserve_in_turn(messages));
     loop {
-        match service.worker.reserve(messages) {
-            Ok(permit) => return Some(permit),
-            Err(Unavailable::Overloaded) if !*service.ending.borrow() => {
-                tokio::time::sleep(ROOM_RETRY).await;
-            }
-            Err(_) => return None,
+        if let Err(Unavailable::StoreFailed(_)) = service.worker.readiness() {
+            return None;
+        }
+        tokio::select! {
+            room = &mut room => return room.ok(),
+            _ = ending.wait_for(|ending| *ending) => return None,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
 }

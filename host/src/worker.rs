@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     source_outage: Mutex<Option<Arc<str>>>,
     /// Whether nobody waits any more for what does not answer.
     is_closing: AtomicBool,
+    /// Whether a turn was broken off for that: nothing that came after it may count without it.
+    is_broken_off: AtomicBool,
     committed: watch::Sender<u64>,
     /// What is seen of each workspace's rules.
     pub(crate) observed: Mutex<HashMap<Arc<str>, Observed>>,
@@ -100,6 +102,7 @@ impl Shared {
     /// Notes that the store failed, unless it is only that nobody waits for it any more.
     fn give_up(&self, error: &StoreError) -> Unavailable {
         if self.is_closing.load(Ordering::Acquire) {
+            self.is_broken_off.store(true, Ordering::Release);
             return Unavailable::ShuttingDown;
         }
         self.fail(&error.to_string());
@@ -113,6 +116,13 @@ impl Shared {
 
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
         lock(&self.failed).clone()
+    }
+
+    /// Why nothing is committed any more.
+    fn ended(&self) -> Option<Unavailable> {
+        let is_broken_off = self.is_broken_off.load(Ordering::Acquire);
+        let failed = self.failure().map(Unavailable::StoreFailed);
+        failed.or(is_broken_off.then_some(Unavailable::ShuttingDown))
     }
 }
 
@@ -145,6 +155,7 @@ impl Worker {
             ready: AtomicBool::new(false),
             source_outage: Mutex::new(None),
             is_closing: AtomicBool::new(false),
+            is_broken_off: AtomicBool::new(false),
             sink,
             committed: watch::Sender::new(0),
             observed: Mutex::default(),
@@ -191,6 +202,19 @@ impl Worker {
         let wanted = u32::try_from(messages).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(wanted);
         room.map_err(|_| Unavailable::Overloaded)
+    }
+
+    /// The same, as soon as there is.
+    ///
+    /// # Errors
+    /// When there never will be.
+    pub async fn reserve_in_turn(
+        &self,
+        messages: usize,
+    ) -> Result<OwnedSemaphorePermit, Unavailable> {
+        let wanted = u32::try_from(messages).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(wanted).await;
+        room.map_err(|_| Unavailable::ShuttingDown)
     }
 
     /// Messages that are queued, or being committed.
@@ -272,6 +296,11 @@ impl Worker {
     /// What the service depends on, and why it does not answer, while it does not.
     pub fn outages(&self) -> [(&'static str, Option<Arc<str>>); 3] {
         self.shared.outages()
+    }
+
+    /// Notes that a part of the service ended that must not.
+    pub fn fail(&self, reason: &str) {
+        self.shared.fail(reason);
     }
 
     /// Notes why no messages come from topics, or that they do.

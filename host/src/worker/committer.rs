@@ -94,8 +94,8 @@ impl Drop for Committer {
 }
 
 fn commit(shared: &Shared, job: Job) -> Option<Overtaken> {
-    let result = match shared.failure() {
-        Some(reason) => Err(Unavailable::StoreFailed(reason)),
+    let result = match shared.ended() {
+        Some(error) => Err(error),
         None => make_durable(shared, job.commit),
     };
     match result {

@@ -94,7 +94,9 @@ impl Turns {
         let recent = (RECENT_USERS / settings.lanes).max(RECENT_TURNS * settings.users_max());
         let recent = NonZeroUsize::new(recent).unwrap_or(NonZeroUsize::MIN);
         let lanes = Lanes::start(&shared, settings.lanes, recent)?;
-        let stood = shared.store.clock();
+        // A machine's clock that was ahead is not gone on with by others.
+        let goes_on = clock.is_common() || !shared.store.is_shared();
+        let stood = if goes_on { shared.store.clock() } else { wall_time() };
         let timers = Timers::start(shared.store.clone())?;
         let mut turns = Turns {
             settings,
@@ -127,10 +129,8 @@ impl Turns {
             }
             self.lanes.first().group.put(std::mem::take(&mut intake.documents));
             let ended = intake.ended;
-            match self.shared.failure() {
-                Some(reason) => {
-                    answer(intake.deliveries, &Err(Unavailable::StoreFailed(reason)));
-                }
+            match self.shared.ended() {
+                Some(error) => answer(intake.deliveries, &Err(error)),
                 None => self.turn(intake),
             }
             if ended {
@@ -147,11 +147,8 @@ impl Turns {
             if self.again.is_empty() && self.waiting.is_empty() {
                 return;
             }
-            match self.shared.failure() {
-                Some(reason) => {
-                    let waiting = std::mem::take(&mut self.waiting);
-                    return answer(waiting, &Err(Unavailable::StoreFailed(reason)));
-                }
+            match self.shared.ended() {
+                Some(error) => return answer(std::mem::take(&mut self.waiting), &Err(error)),
                 None => self.turn(Intake::default()),
             }
         }

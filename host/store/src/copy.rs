@@ -31,6 +31,12 @@ pub enum CopyError {
     /// There is something in the store that was to be copied to.
     #[error("the store to copy to is not empty: name one in which there is nothing yet")]
     NotEmpty,
+    /// Somebody works on one of the stores.
+    #[error(
+        "{0} other processes are at work on one of the stores: end them first; one that was killed counts until \
+         it has been silent for `silence_max`"
+    )]
+    InUse(usize),
     /// The copy does not read as the original.
     #[error(
         "{what} is not in the copy as it is in the original: copy to an empty store, with nothing running on either"
@@ -58,12 +64,16 @@ pub enum CopyError {
 /// many.
 ///
 /// # Errors
-/// When a store fails, the other is not empty, or the copy does not read as the original.
+/// When a store fails or is in use, the other is not empty, or the copy does not read as the original.
 pub fn copy(
     from: &dyn Store,
     to: &dyn Store,
     on_progress: &mut dyn FnMut(&'static str, u64, u64),
 ) -> Result<Copied, CopyError> {
+    let others = from.companions().max(to.companions());
+    if others > 0 {
+        return Err(CopyError::InUse(others));
+    }
     if !to.workspaces()?.is_empty() || !to.documents("", None, 1)?.is_empty() {
         return Err(CopyError::NotEmpty);
     }

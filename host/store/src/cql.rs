@@ -172,6 +172,10 @@ impl Store for CqlStore {
         self.division.number()
     }
 
+    fn companions(&self) -> usize {
+        self.division.companions()
+    }
+
     fn outage(&self) -> Option<Arc<str>> {
         self.shared.database.outage()
     }

@@ -215,6 +215,11 @@ pub trait Store: Send + Sync {
         0
     }
 
+    /// How many other processes share the store now, as far as is known.
+    fn companions(&self) -> usize {
+        0
+    }
+
     /// Why the store does not answer, while it does not.
     fn outage(&self) -> Option<Arc<str>> {
         None

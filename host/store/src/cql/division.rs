@@ -66,6 +66,11 @@ impl Division {
         Ok(is_known())
     }
 
+    /// How many others are there.
+    pub(super) fn companions(&self) -> usize {
+        lock(&self.alive).iter().filter(|owner| **owner != self.shared.owner).count()
+    }
+
     /// Changes when processes come and go.
     pub(super) fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)

@@ -40,9 +40,35 @@ pub(super) struct Database {
     serial: SerialConsistency,
     room: Semaphore,
     metrics: CqlMetrics,
-    outage: Mutex<Option<Arc<str>>>,
+    outage: Mutex<Outage>,
     closing: watch::Sender<bool>,
     pub(super) silence_max: Duration,
+}
+
+/// What is waited for.
+#[derive(Default)]
+struct Outage {
+    /// Why, since the last answer that all of them got.
+    reason: Option<Arc<str>>,
+    /// Requests that are made again and again: while there are some, the answer of another does not end it,
+    /// which may be of a node that is well.
+    again: usize,
+}
+
+/// A request that is made again.
+struct Again<'a>(&'a Database);
+
+impl<'a> Again<'a> {
+    fn begin(database: &'a Database) -> Again<'a> {
+        super::lock(&database.outage).again += 1;
+        Again(database)
+    }
+}
+
+impl Drop for Again<'_> {
+    fn drop(&mut self) {
+        super::lock(&self.0.outage).again -= 1;
+    }
 }
 
 impl Database {
@@ -86,7 +112,7 @@ impl Database {
             serial,
             room: Semaphore::new(settings.in_flight_max),
             metrics,
-            outage: Mutex::new(None),
+            outage: Mutex::default(),
             closing: watch::Sender::new(false),
             silence_max: settings.silence_max,
         })
@@ -205,6 +231,7 @@ impl Database {
         request: impl AsyncFn() -> Result<T, ExecutionError>,
     ) -> Result<T, CqlError> {
         let mut wait = Backoff::default();
+        let mut again = None;
         loop {
             let room = self.room().await?;
             let started = Instant::now();
@@ -213,12 +240,14 @@ impl Database {
             drop(room);
             match answer {
                 Ok(answer) => {
+                    drop(again.take());
                     self.answered();
                     return Ok(answer);
                 }
                 Err(error) if waiting_mends(&error) => self.silent(&error),
                 Err(error) => return Err(self::request(&error)),
             }
+            again.get_or_insert_with(|| Again::begin(self));
             self.pause(&mut wait).await?;
         }
     }
@@ -242,21 +271,22 @@ impl Database {
     }
 
     fn answered(&self) {
-        if super::lock(&self.outage).take().is_some() {
+        let mut outage = super::lock(&self.outage);
+        if outage.again == 0 && outage.reason.take().is_some() {
             tracing::info!("the database answers again");
         }
     }
 
     fn silent(&self, error: &ExecutionError) {
         let mut outage = super::lock(&self.outage);
-        if outage.is_none() {
+        if outage.reason.is_none() {
             tracing::warn!("the database does not answer, waiting: {error}");
         }
-        *outage = Some(error.to_string().into());
+        outage.reason = Some(error.to_string().into());
     }
 
     pub(super) fn outage(&self) -> Option<Arc<str>> {
-        super::lock(&self.outage).clone()
+        super::lock(&self.outage).reason.clone()
     }
 
     pub(super) fn close(&self) {

@@ -211,3 +211,17 @@ fn nothing_goes_over_and_then_names_of_any_kind() {
         assert_eq!(to.users(name, None, 9).unwrap(), [Arc::from(name)]);
     }
 }
+
+#[test]
+fn a_store_that_others_work_on_is_not_copied() {
+    let (cluster, folder) = (Fresh::made(), TempDir::new().unwrap());
+    let (ours, at_work) = (cluster.open(), cluster.open());
+    let refused = |from: &dyn Store, to: &dyn Store| copy(from, to, &mut |_, _, _| {}).unwrap_err();
+    // The one that was there first hears of the other before long.
+    crate::place::eventually("the other is known of", || ours.companions() == 1);
+    assert!(matches!(refused(&ours, &embedded(&folder)), CopyError::InUse(1)));
+    assert!(matches!(refused(&embedded(&folder), &ours), CopyError::InUse(1)));
+    drop(at_work);
+    crate::place::eventually("it is gone", || ours.companions() == 0);
+    assert_eq!(copy(&ours, &embedded(&folder), &mut |_, _, _| {}).unwrap(), Copied::default());
+}

@@ -58,7 +58,7 @@ fn during_commits(
         end.store(true, Ordering::Release);
         (going.join().unwrap(), lost)
     });
-    assert_eq!(store.outage(), None);
+    eventually("whatever waited is answered", || store.outage().is_none());
     let found = history_of(&open(settings), &ann);
     let expected = |number: &u64| found.contains(number) || !lost.contains(number);
     assert_eq!(found, (1..=made).filter(expected).collect::<Vec<_>>());
