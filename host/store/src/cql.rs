@@ -15,9 +15,11 @@ mod documents;
 mod error;
 mod index;
 mod kept;
+mod locks;
 mod metrics;
 mod pending;
 mod recovery;
+mod replace;
 mod rows;
 mod schema;
 mod session;
@@ -112,6 +114,8 @@ impl CqlStore {
                 written: Mutex::default(),
             });
             let division = Division::join(shared.clone()).await?;
+            // By this name others tell who has what only one may have.
+            tracing::info!(instance = &*shared.owner, "sharing the store");
             Ok::<_, CqlError>((shared, division))
         })?;
         Ok(CqlStore { division, shared, runtime: Some(runtime) })
@@ -263,6 +267,15 @@ impl Store for CqlStore {
         limit: usize,
     ) -> Result<Vec<NamedDocument>, StoreError> {
         self.wait(self.shared.read_documents(prefix, after, limit))
+    }
+
+    fn replace(
+        &self,
+        document: (&str, Vec<u8>),
+        is_as_read: &dyn Fn(Option<&[u8]>) -> bool,
+        others: Vec<(Arc<str>, Option<Vec<u8>>)>,
+    ) -> Result<bool, StoreError> {
+        self.wait(self.shared.replace_document(document, is_as_read, others))
     }
 
     /// Always refused: they are told as they are committed.

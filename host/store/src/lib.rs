@@ -302,6 +302,32 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<NamedDocument>, StoreError>;
 
+    /// Puts a document and others with it, all or none, if the one is as whoever asks has read it. Says
+    /// whether it was: when somebody else has written it since, nothing is put. Not to be called beside a
+    /// commit, but where a store is shared.
+    fn replace(
+        &self,
+        (name, body): (&str, Vec<u8>),
+        is_as_read: &dyn Fn(Option<&[u8]>) -> bool,
+        mut others: Vec<(Arc<str>, Option<Vec<u8>>)>,
+    ) -> Result<bool, StoreError> {
+        if !is_as_read(self.document(name)?.as_deref()) {
+            return Ok(false);
+        }
+        others.push((name.into(), Some(body)));
+        let clock = self.clock();
+        self.commit(Commit {
+            clock,
+            made: clock,
+            users: Vec::new(),
+            dead_letters: Vec::new(),
+            audiences: Vec::new(),
+            documents: others,
+            kept_ms: HashMap::new(),
+        })?;
+        Ok(true)
+    }
+
     /// A workspace's transitions after a cursor, with their cursors.
     ///
     /// # Errors
@@ -442,7 +468,9 @@ pub enum StoreError {
     #[error(transparent)]
     Cql(#[from] CqlError),
     /// Another process has what only one may have.
-    #[error("`{name}` is being changed by instance {owner}: try again when it is done")]
+    #[error(
+        "`{name}` is being changed by instance {owner}, as it is called in its log: try again when it is done"
+    )]
     Locked {
         /// What.
         name: Arc<str>,

@@ -357,3 +357,24 @@ fn documents_are_found_by_what_their_names_begin_with() {
         assert_eq!(store.document("b/2").unwrap(), None);
     });
 }
+
+#[test]
+fn a_document_is_replaced_only_as_it_was_read() {
+    on_every_store(|open| {
+        let store = open();
+        let replace = |read: Option<&[u8]>, body: &[u8], other: &str| {
+            let others = vec![(other.into(), Some(body.to_vec()))];
+            store.replace(("state", body.to_vec()), &|found| found == read, others).unwrap()
+        };
+        let document = |name: &str| store.document(name).unwrap();
+        assert!(!replace(Some(b"zero"), b"one", "refused"));
+        assert!(replace(None, b"one", "first"));
+        assert!(!replace(None, b"other", "refused"));
+        assert!(replace(Some(b"one"), b"two", "second"));
+        assert!(!replace(Some(b"one"), b"other", "refused"));
+        assert_eq!(document("state").as_deref(), Some(&b"two"[..]));
+        assert_eq!(document("first").as_deref(), Some(&b"one"[..]));
+        assert_eq!(document("second").as_deref(), Some(&b"two"[..]));
+        assert_eq!(document("refused"), None);
+    });
+}

@@ -1,6 +1,5 @@
-//! Documents, ids of audiences, what was refused, the clock, and locks.
+//! Documents, ids of audiences, what was refused, and the clock.
 
-use super::division::Division;
 use super::error::CqlError;
 use super::session::{Backoff, request};
 use super::{Shared, lock};
@@ -19,7 +18,29 @@ const PIECE_BYTES: usize = 1 << 20;
 const LETTER_BITS: u32 = 20;
 
 /// A document's row: its body, or where it is in pieces the name of these, and how many.
-type Stored = (Option<Vec<u8>>, Option<i32>);
+pub(super) type Stored = (Option<Vec<u8>>, Option<i32>);
+
+/// A document to be put, or deleted, by name.
+pub(super) type Change = (Arc<str>, Option<Vec<u8>>);
+
+/// Documents laid out to be written together.
+pub(super) struct Written {
+    pub(super) batch: Batch,
+    pub(super) values: Vec<Vec<Option<CqlValue>>>,
+    /// Those of them whose pieces are written already.
+    pub(super) in_pieces: Vec<Stored>,
+}
+
+impl Written {
+    pub(super) fn new() -> Written {
+        Written { batch: Batch::new(BatchType::Logged), values: Vec::new(), in_pieces: Vec::new() }
+    }
+}
+
+/// The columns that a document's row has beside its name.
+pub(super) fn columns((body, pieces): &Stored) -> Vec<Option<CqlValue>> {
+    vec![body.clone().map(CqlValue::Blob), pieces.map(CqlValue::Int)]
+}
 
 impl Shared {
     pub(super) fn clock(&self) -> Time {
@@ -59,7 +80,7 @@ impl Shared {
         }
     }
 
-    async fn read_stored(&self, name: &str) -> Result<Option<Stored>, CqlError> {
+    pub(super) async fn read_stored(&self, name: &str) -> Result<Option<Stored>, CqlError> {
         let statement = &self.statements.document;
         let rows = self.database.rows::<Stored>("read_documents", statement, (name,)).await?;
         Ok(rows.into_iter().next())
@@ -95,7 +116,7 @@ impl Shared {
     }
 
     /// A document, put together if it is in pieces; nothing when a piece is gone.
-    async fn whole(&self, (body, pieces): &Stored) -> Result<Option<Vec<u8>>, CqlError> {
+    pub(super) async fn whole(&self, (body, pieces): &Stored) -> Result<Option<Vec<u8>>, CqlError> {
         let Some(pieces) = *pieces else { return Ok(Some(body.clone().unwrap_or_default())) };
         let set = body.as_deref().unwrap_or_default();
         let statement = &self.statements.piece;
@@ -110,6 +131,14 @@ impl Shared {
         Ok(Some(whole))
     }
 
+    pub(super) async fn delete_all_pieces(
+        &self,
+        all: impl IntoIterator<Item = Stored>,
+    ) -> Result<(), CqlError> {
+        try_join_all(all.into_iter().map(|stored| self.delete_pieces(stored))).await?;
+        Ok(())
+    }
+
     async fn delete_pieces(&self, (body, pieces): Stored) -> Result<(), CqlError> {
         let set = body.as_deref().unwrap_or_default();
         let statement = &self.statements.delete_piece;
@@ -122,49 +151,63 @@ impl Shared {
     /// Puts documents, all or none; pieces of large ones before, and what they take the place of goes
     /// afterwards. Pieces are never written over: a commit that does not come to its end would leave those
     /// of one document in another.
-    pub(super) async fn put_documents(
-        &self,
-        documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
-    ) -> Result<(), CqlError> {
+    pub(super) async fn put_documents(&self, documents: Vec<Change>) -> Result<(), CqlError> {
         if documents.is_empty() {
             return Ok(());
         }
         let before = try_join_all(documents.iter().map(|(name, _)| self.read_stored(name))).await?;
-        let mut batch = Batch::new(BatchType::Logged);
-        let mut values: Vec<Vec<Option<CqlValue>>> = Vec::new();
+        let mut written = Written::new();
         for (name, body) in documents {
-            let text = Some(CqlValue::Text(name.to_string()));
-            let Some(body) = body else {
-                batch.append_statement(self.statements.delete_document.clone());
-                values.push(vec![text]);
-                continue;
-            };
-            batch.append_statement(self.statements.write_document.clone());
-            if body.len() <= PIECE_BYTES {
-                values.push(vec![text, Some(CqlValue::Blob(body)), None]);
-                continue;
-            }
-            let set = Version::fresh().to_bytes();
-            let pieces = (0i32..).zip(body.chunks(PIECE_BYTES)).map(|(piece, bytes)| {
-                let statement = &self.statements.write_piece;
-                self.database.execute("write_documents", statement, (&set[..], piece, bytes))
-            });
-            let written = try_join_all(pieces).await?.len();
-            let pieces = i32::try_from(written).map_err(|error| request(&error))?;
-            values.push(vec![
-                text,
-                Some(CqlValue::Blob(set.to_vec())),
-                Some(CqlValue::Int(pieces)),
-            ]);
+            self.add(&mut written, &name, body).await?;
         }
         let mut backoff = Backoff::default();
         // What is put twice is put once.
-        while self.database.decide("write_documents", &batch, &values).await?.is_none() {
+        let (batch, values) = (&written.batch, &written.values);
+        while self.database.decide("write_documents", batch, values).await?.is_none() {
             self.database.pause(&mut backoff).await?;
         }
-        let replaced = before.into_iter().flatten();
-        try_join_all(replaced.map(|stored| self.delete_pieces(stored))).await?;
+        self.delete_all_pieces(before.into_iter().flatten()).await
+    }
+
+    /// Adds a document to a batch.
+    pub(super) async fn add(
+        &self,
+        written: &mut Written,
+        name: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<(), CqlError> {
+        let mut values = vec![Some(CqlValue::Text(name.to_string()))];
+        match body {
+            None => written.batch.append_statement(self.statements.delete_document.clone()),
+            Some(body) => {
+                let stored = self.stored(written, body).await?;
+                written.batch.append_statement(self.statements.write_document.clone());
+                values.extend(columns(&stored));
+            }
+        }
+        written.values.push(values);
         Ok(())
+    }
+
+    /// What goes into the row of a document: where it is large, its pieces are written.
+    pub(super) async fn stored(
+        &self,
+        written: &mut Written,
+        body: Vec<u8>,
+    ) -> Result<Stored, CqlError> {
+        if body.len() <= PIECE_BYTES {
+            return Ok((Some(body), None));
+        }
+        let set = Version::fresh().to_bytes();
+        let pieces = (0i32..).zip(body.chunks(PIECE_BYTES)).map(|(piece, bytes)| {
+            let statement = &self.statements.write_piece;
+            self.database.execute("write_documents", statement, (&set[..], piece, bytes))
+        });
+        let pieces = try_join_all(pieces).await?.len();
+        let pieces = i32::try_from(pieces).map_err(|error| request(&error))?;
+        let stored = (Some(set.to_vec()), Some(pieces));
+        written.in_pieces.push(stored.clone());
+        Ok(stored)
     }
 
     pub(super) async fn put_audiences(
@@ -231,52 +274,6 @@ impl Shared {
         let rows =
             self.database.rows::<(i64, Vec<u8>)>("read_dead_letters", statement, values).await?;
         Ok(rows.into_iter().map(|(sequence, letter)| (sequence.cast_unsigned(), letter)).collect())
-    }
-
-    /// Takes a lock, or says who has it.
-    pub(super) async fn take_lock(
-        &self,
-        name: &str,
-        division: &Division,
-    ) -> Result<Option<Arc<str>>, CqlError> {
-        let mut backoff = Backoff::default();
-        loop {
-            let statement = &self.statements.lock;
-            let rows = self.database.rows::<(String,)>("lock", statement, (name,)).await?;
-            let answer = match rows.into_iter().next() {
-                Some((owner,)) if *owner == *self.owner => return Ok(None),
-                Some((owner,)) if division.is_alive(&owner).await? => {
-                    return Ok(Some(owner.into()));
-                }
-                Some((owner,)) => {
-                    let values = (&*self.owner, name, owner);
-                    self.database
-                        .decide_one("lock", &self.statements.take_over_lock, values)
-                        .await?
-                }
-                None => {
-                    let values = (name, &*self.owner);
-                    self.database.decide_one("lock", &self.statements.take_lock, values).await?
-                }
-            };
-            // Where that is not told, the next look tells.
-            if let Some(answer) = answer
-                && applied(answer)?.is_applied
-            {
-                return Ok(None);
-            }
-            self.database.pause(&mut backoff).await?;
-        }
-    }
-
-    pub(super) async fn give_lock(&self, name: &str) -> Result<(), CqlError> {
-        let mut backoff = Backoff::default();
-        let values = (name, &*self.owner);
-        while self.database.decide_one("lock", &self.statements.give_lock, values).await?.is_none()
-        {
-            self.database.pause(&mut backoff).await?;
-        }
-        Ok(())
     }
 }
 

@@ -59,6 +59,9 @@ statements! {
     audiences: prepare "SELECT audience, name FROM {}.audiences WHERE id = 0",
     write_audience: prepare "INSERT INTO {}.audiences (id, audience, name) VALUES (0, ?, ?)",
     document: prepare "SELECT body, pieces FROM {}.documents WHERE id = 0 AND name = ?",
+    document_serial: prepare_serial "SELECT body, pieces FROM {}.documents WHERE id = 0 AND name = ?",
+    replace_document: prepare "UPDATE {}.documents SET body = ?, pieces = ? WHERE id = 0 AND name = ? \
+        IF body = ?",
     documents: prepare "SELECT name, body, pieces FROM {}.documents WHERE id = 0 AND name >= ? LIMIT ?",
     documents_after: prepare "SELECT name, body, pieces FROM {}.documents WHERE id = 0 AND name > ? LIMIT ?",
     write_document: prepare "INSERT INTO {}.documents (id, name, body, pieces) VALUES (0, ?, ?, ?)",
