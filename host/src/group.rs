@@ -4,23 +4,24 @@
 //! looks here first.
 
 mod beside;
+mod error;
+mod supplies;
 
 pub use beside::{Beside, Compared};
+pub use error::StepError;
 
-use crate::store::{
-    Commit, Found, Line, Store, StoreError, UserCommit, UserKey, UserRecord, Wanted,
-};
+use crate::store::{Commit, Found, Line, Store, StoreError, UserCommit, UserKey, UserRecord};
 use crate::transitions::to_line;
 use beside::Shadow;
 use lru::LruCache;
-use muster_core::codec::Damaged;
 use muster_core::{
-    Arrival, AudienceKey, Decide, Extent, Input, Message, Outcome, Plan, Report, Request, Step,
-    Succession, Time, Transition, Verdicts, has_taken, step,
+    Arrival, AudienceKey, Decide, Input, Message, Outcome, Plan, Report, Request, Step, Succession,
+    Time, Transition, Verdicts, has_taken, step,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use supplies::Supplies;
 
 /// How often a step may ask for more history before it is broken off. Each time it is given
 /// something that it did not have, so a few times are enough for any user.
@@ -39,9 +40,7 @@ pub struct Group {
     recent_shadows: LruCache<UserKey, Option<Arc<Shadow>>>,
     /// What the last group taken adds to histories.
     in_flight: HashMap<UserKey, Vec<Arrival>>,
-    /// Of a shared store: parts of histories that steps wait for, and those that were read for them.
-    wanted: Vec<Wanted>,
-    supplied: HashMap<UserKey, Vec<(Request, Vec<Arrival>)>>,
+    supplies: Supplies,
     dead_letters: Vec<Vec<u8>>,
     /// Audiences whose ids are yet to be committed, and those that were.
     audiences: Vec<(AudienceKey, Arc<str>)>,
@@ -91,64 +90,6 @@ pub struct Stepped {
     pub report: Report,
 }
 
-/// Why a step could not be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum StepError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The user's stored state does not decode.
-    #[error(
-        "the stored state of user `{user}` in workspace `{workspace}` is damaged: restore it from a backup"
-    )]
-    Damaged {
-        /// The tenant.
-        workspace: Arc<str>,
-        /// The user.
-        user: Arc<str>,
-        /// What the core said.
-        source: Damaged,
-    },
-    /// History of a shared store is to be read first, that of other users at the same time: see
-    /// [`Group::supply`]. Nothing was changed.
-    #[error("history is yet to be read")]
-    Awaits,
-    /// Somebody else wrote the user where nobody may.
-    #[error(
-        "user `{user}` in workspace `{workspace}` was written by another process: end that first"
-    )]
-    Overtaken {
-        /// The tenant.
-        workspace: Arc<str>,
-        /// The user.
-        user: Arc<str>,
-    },
-    /// The step asked for history again and again.
-    #[error("user `{user}` in workspace `{workspace}` needs more history than can be read")]
-    Endless {
-        /// The tenant.
-        workspace: Arc<str>,
-        /// The user.
-        user: Arc<str>,
-    },
-}
-
-impl StepError {
-    fn damaged(key: &UserKey, source: Damaged) -> StepError {
-        let (workspace, user) = (key.workspace.clone(), key.user.clone());
-        StepError::Damaged { workspace, user, source }
-    }
-
-    /// Somebody else wrote a user.
-    pub fn overtaken(key: &UserKey) -> StepError {
-        StepError::Overtaken { workspace: key.workspace.clone(), user: key.user.clone() }
-    }
-
-    fn endless(key: &UserKey) -> StepError {
-        StepError::Endless { workspace: key.workspace.clone(), user: key.user.clone() }
-    }
-}
-
 impl Group {
     /// An empty group that remembers that many users of earlier ones. A group must not outgrow it.
     pub fn new(recent: NonZeroUsize) -> Group {
@@ -158,8 +99,7 @@ impl Group {
             recent: LruCache::new(recent),
             recent_shadows: LruCache::new(recent),
             in_flight: HashMap::new(),
-            wanted: Vec::new(),
-            supplied: HashMap::new(),
+            supplies: Supplies::default(),
             dead_letters: Vec::new(),
             audiences: Vec::new(),
             remembered: HashSet::new(),
@@ -230,18 +170,12 @@ impl Group {
 
     /// Reads all history that steps wait for.
     pub fn supply(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        let wanted = std::mem::take(&mut self.wanted);
-        for (part, events) in wanted.iter().zip(store.histories(&wanted)?) {
-            let extent = Extent { first: part.from, last: part.to };
-            let request = Request { event: part.event.clone(), extent };
-            self.supplied.entry(part.key.clone()).or_default().push((request, events));
-        }
-        Ok(())
+        self.supplies.read(store)
     }
 
     /// Lets go of the history that was read: all steps that waited for it were taken.
     pub fn discard_supplies(&mut self) {
-        self.supplied.clear();
+        self.supplies.discard();
     }
 
     /// Whether a user is known.
@@ -330,7 +264,7 @@ impl Group {
             match outcome.map_err(|source| StepError::damaged(key, source))? {
                 Outcome::Needs(requests, told) => {
                     verdicts = told;
-                    if store.is_shared() && self.awaits(key, &requests) {
+                    if store.is_shared() && self.supplies.lack(key, &requests) {
                         return Err(StepError::Awaits);
                     }
                     for request in requests {
@@ -344,27 +278,6 @@ impl Group {
         Err(StepError::endless(key))
     }
 
-    /// Whether parts of a user's history are yet to be read; then they are noted as wanted.
-    fn awaits(&mut self, key: &UserKey, requests: &[Request]) -> bool {
-        let supplied = self.supplied.get(key);
-        let is_missing = |request: &&Request| {
-            !supplied.is_some_and(|parts| parts.iter().any(|(part, _)| part == *request))
-        };
-        let missing: Vec<Wanted> = requests
-            .iter()
-            .filter(is_missing)
-            .map(|request| Wanted {
-                key: key.clone(),
-                event: request.event.clone(),
-                from: request.extent.first,
-                to: request.extent.last,
-            })
-            .collect();
-        let awaits = !missing.is_empty();
-        self.wanted.extend(missing);
-        awaits
-    }
-
     /// A part of a user's history: what is stored, and what is yet to be.
     fn history(
         &self,
@@ -373,9 +286,8 @@ impl Group {
         request: &Request,
     ) -> Result<Vec<Arrival>, StoreError> {
         let extent = request.extent;
-        let supplied = self.supplied.get(key).into_iter().flatten();
-        let mut events = match supplied.into_iter().find(|(part, _)| part == request) {
-            Some((_, events)) => events.clone(),
+        let mut events = match self.supplies.find(key, request) {
+            Some(events) => events.to_vec(),
             None => store.history(key, request.event.as_deref(), extent.first, extent.last)?,
         };
         let unstored = self.in_flight.get(key).into_iter().flatten();

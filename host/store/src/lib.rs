@@ -8,8 +8,10 @@ mod copy;
 #[cfg(feature = "cql")]
 mod cql;
 mod embedded;
+mod error;
 mod history;
 mod memory;
+mod record;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -18,12 +20,16 @@ pub use copy::{Copied, CopyError, copy};
 #[cfg(feature = "cql")]
 pub use cql::{CqlError, CqlMetrics, CqlSettings, CqlStore, initialise};
 pub use embedded::{EmbeddedStore, StoreOptions};
+pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use record::{
+    Commit, Committed, Found, HistoryCursor, JournalNote, NamedDocument, UserCommit, UserKey,
+    UserRecord, Wanted,
+};
 pub use stamp::{Line, Stamp, Untold, Version};
 
 use muster_core::{Arrival, AudienceKey, Time};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Dead letters that are kept; the oldest go first. Enough to find out what is wrong with a source,
@@ -31,138 +37,6 @@ use std::sync::Arc;
 const DEAD_LETTERS_MAX: u64 = 10_000;
 /// Transitions of a workspace deleted in one call, so that a commit is not held up for long.
 const EXPIRED_MAX: usize = 4_096;
-
-/// A user of a workspace. Both parts are 1 to 256 bytes without NUL.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserKey {
-    /// The tenant.
-    pub workspace: Arc<str>,
-    /// The user.
-    pub user: Arc<str>,
-}
-
-/// What is kept of a user, in the core's own form. Shared, since a busy user's is large: she is
-/// remembered while her commit is under way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserRecord {
-    /// What changes with every batch.
-    pub state: Arc<Vec<u8>>,
-    /// What changes seldom.
-    pub profile: Arc<Vec<u8>>,
-    /// Where it stands among what others may have written since.
-    pub stamp: Stamp,
-}
-
-impl UserRecord {
-    /// Whether anything is known of the user. Of one who was never committed, a shared store may have a
-    /// version alone.
-    pub fn is_known(&self) -> bool {
-        !self.state.is_empty()
-    }
-}
-
-/// All that is kept of a user but her history.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Her record; nothing when she is not known.
-    pub record: Option<UserRecord>,
-    /// What is kept of her beside that, for rules or an engine that are tried.
-    pub shadow: Option<Arc<Vec<u8>>>,
-}
-
-/// A part of a user's history, both ends included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Whose.
-    pub key: UserKey,
-    /// The events' name; all events when there is none.
-    pub event: Option<Arc<str>>,
-    /// From when.
-    pub from: Time,
-    /// Until when.
-    pub to: Time,
-}
-
-/// What a commit changes of one user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserCommit {
-    /// Who.
-    pub key: UserKey,
-    /// The state; unchanged when there is none.
-    pub state: Option<Arc<Vec<u8>>>,
-    /// The profile; unchanged when there is none.
-    pub profile: Option<Arc<Vec<u8>>>,
-    /// When the user's timer was due before.
-    pub due_before: Option<Time>,
-    /// When it is due now.
-    pub due: Option<Time>,
-    /// Events to add to the history.
-    pub history: Vec<Arrival>,
-    /// Audiences entered, since when, and audiences left.
-    pub members: Vec<(AudienceKey, Option<Time>)>,
-    /// Transitions to be told, in order.
-    pub transitions: Vec<Line>,
-    /// How many transitions there were of her with these, by which a later word on who is in an audience
-    /// is told from an earlier one.
-    pub transition: u64,
-    /// What is kept of her beside that, for rules or an engine that are tried; unchanged when there
-    /// is none, and none from now on when there is none inside.
-    pub shadow: Option<Option<Arc<Vec<u8>>>>,
-    /// Whether nothing was kept of the user before.
-    pub is_new: bool,
-    /// The timer that brought this about, if one did: by the instant it was found under.
-    pub fired: Option<Time>,
-    /// The stamp of the record that this was made from, and that of what it makes of it.
-    pub stamp: Stamp,
-    /// The same afterwards.
-    pub next: Stamp,
-}
-
-/// A group of users, committed together or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// The clock.
-    pub clock: Time,
-    /// When it was made by the machine's clock, which may be another: transitions are kept for as long
-    /// as people have to read them.
-    pub made: Time,
-    /// The users, each once.
-    pub users: Vec<UserCommit>,
-    /// What was refused, as JSON.
-    pub dead_letters: Vec<Vec<u8>>,
-    /// The ids of audiences, for when no rules define them any more.
-    pub audiences: Vec<(AudienceKey, Arc<str>)>,
-    /// Documents by name; none to delete one.
-    pub documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
-    /// For how many milliseconds after their time events are kept, by workspace and name: for stores
-    /// that have to know when they write. What is not named is kept for ever.
-    pub kept_ms: HashMap<(Arc<str>, Arc<str>), i64>,
-}
-
-/// What became of a commit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Committed {
-    /// Users whom somebody else wrote since their records were read. Nothing of theirs was kept.
-    pub overtaken: Vec<UserKey>,
-    /// What is to be told of the others, where the store does not tell it itself: theirs in order.
-    pub told: Vec<(UserKey, Line)>,
-    /// Where it is noted that this is yet to be told; see [`Store::settle`].
-    pub note: Option<JournalNote>,
-}
-
-/// An entry of the journal of a process: its name, and the entry's number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalNote {
-    pub(crate) owner: Arc<str>,
-    pub(crate) turn: u64,
-}
-
-/// The name of a document, and what is in it.
-pub type NamedDocument = (Arc<str>, Vec<u8>);
-
-/// Where a sweep over all histories goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryCursor(pub(crate) Vec<u8>);
 
 /// A place for everything that lasts. Reads may go on beside one commit at a time.
 ///
@@ -374,124 +248,4 @@ pub trait Store: Send + Sync {
 
     /// Bytes on disk by table.
     fn sizes(&self) -> Result<Vec<(&'static str, u64)>, StoreError>;
-}
-
-/// Why a store cannot be opened, read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The directory cannot be made, read or written.
-    #[error("cannot use `{}` for a store: {source}", path.display())]
-    Unusable {
-        /// The store's directory.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The directory holds something else.
-    #[error("`{}` is not empty and not a store: name another directory", path.display())]
-    NotAStore {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The store is of another version.
-    #[error(
-        "the store in `{}` has format {found}, and this version knows format {known}: use the version that wrote it",
-        path.display()
-    )]
-    OtherVersion {
-        /// The store's directory.
-        path: PathBuf,
-        /// The format that it has.
-        found: u32,
-        /// The format that is known.
-        known: u32,
-    },
-    /// Another process has the store open.
-    #[error("the store in `{}` is in use by another process: stop that first", path.display())]
-    InUse {
-        /// The store's directory.
-        path: PathBuf,
-    },
-    /// Commits that were acknowledged are missing.
-    #[error(
-        "the store in `{}` is damaged: {marked} commits were acknowledged and {commits} are there: restore it from a backup",
-        path.display()
-    )]
-    Lost {
-        /// The store's directory.
-        path: PathBuf,
-        /// Commits that are there.
-        commits: u64,
-        /// Commits that were acknowledged.
-        marked: u64,
-    },
-    /// The mark of the last commit is damaged or gone, and with it the proof that nothing is missing.
-    #[error(
-        "the store in `{}` is damaged: its file `mark` tells of {marked} commits and {commits} are there: restore it from a backup",
-        path.display()
-    )]
-    Unmarked {
-        /// The store's directory.
-        path: PathBuf,
-        /// Commits that are there.
-        commits: u64,
-        /// Commits that the mark tells of.
-        marked: u64,
-    },
-    /// Files of the store cannot be read.
-    #[error("the store in `{}` cannot be read: {source}: restore it from a backup", path.display())]
-    Broken {
-        /// The store's directory.
-        path: PathBuf,
-        /// What the tables said.
-        source: fjall::Error,
-    },
-    /// An entry does not decode.
-    #[error("table `{table}` of the store is damaged: restore it from a backup")]
-    Damaged {
-        /// Which table.
-        table: &'static str,
-    },
-    /// A write failed, or its outcome is unknown.
-    #[error(
-        "writing to the store in `{}` failed: {reason}: mend that, and start again",
-        path.display()
-    )]
-    WriteFailed {
-        /// The store's directory.
-        path: PathBuf,
-        /// Why.
-        reason: Arc<str>,
-    },
-    /// A database cannot be used.
-    #[cfg(feature = "cql")]
-    #[error(transparent)]
-    Cql(#[from] CqlError),
-    /// Another process has what only one may have.
-    #[error(
-        "`{name}` is being changed by instance {owner}, as it is called in its log: try again when it is done"
-    )]
-    Locked {
-        /// What.
-        name: Arc<str>,
-        /// Who has it.
-        owner: Arc<str>,
-    },
-    /// Transitions are not kept to be read.
-    #[error("transitions are not kept in this store: read them where they are published")]
-    ToldElsewhere,
-    /// The cursor is of another store, or of this one before it was restored.
-    #[error("there is no transition {after}, the newest is {newest}: start from a snapshot")]
-    CursorAhead {
-        /// The cursor.
-        after: u64,
-        /// The newest one.
-        newest: u64,
-    },
-    /// Transitions after the cursor were deleted.
-    #[error("transitions up to {oldest} were deleted: start from a snapshot")]
-    CursorExpired {
-        /// The oldest cursor that still works.
-        oldest: u64,
-    },
 }
