@@ -8,6 +8,7 @@ mod committer;
 mod lane;
 mod lanes;
 mod recovery;
+mod retention;
 mod rules;
 mod sweep;
 mod timers;

@@ -11,8 +11,8 @@ use super::{Delivery, Order, Shared, Unavailable, lock};
 use crate::clock::{Clock, wall_time};
 use crate::group::StepError;
 use crate::lifecycle::{Deployment, Failures, Observed, Subject};
-use crate::store::{Commit, HistoryCursor, UserKey};
-use muster_core::{Message, Reach, Time};
+use crate::store::{HistoryCursor, UserKey};
+use muster_core::{Message, Time};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -25,9 +25,6 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// largest turns have, so that those of the turn being committed are among them.
 const RECENT_USERS: usize = 100_000;
 const RECENT_TURNS: usize = 4;
-/// Turns between two rounds of deleting what is past its retention, and rows looked at in each.
-const EXPIRE_EVERY: u64 = 64;
-const EXPIRE_ROWS: usize = 1_024;
 /// Turns between two looks at which modules failed.
 const PUBLISH_EVERY: u64 = 8;
 
@@ -69,8 +66,8 @@ pub(super) struct Turns {
     pub(super) division: u64,
     /// Workspaces whose users have yet to go over to other rules, and how far that has come.
     pub(super) sweeping: VecDeque<(Arc<str>, SweepPlace)>,
-    expiring: Option<HistoryCursor>,
-    turns: u64,
+    pub(super) expiring: Option<HistoryCursor>,
+    pub(super) turns: u64,
 }
 
 /// What came in for a turn.
@@ -306,30 +303,6 @@ impl Turns {
         }
     }
 
-    /// For how long the events of a commit are kept.
-    fn kept_ms(&self, commit: &Commit) -> HashMap<(Arc<str>, Arc<str>), i64> {
-        let mut kept = HashMap::new();
-        for user in &commit.users {
-            for arrival in &user.history {
-                let workspace = &user.key.workspace;
-                let name = (workspace.clone(), arrival.event.name.clone());
-                let span = self.kept_for_ms(workspace, &arrival.event.name);
-                kept.extend(span.map(|span| (name, span)));
-            }
-        }
-        kept
-    }
-
-    /// For how long events of a name are kept; without end when there is none.
-    fn kept_for_ms(&self, workspace: &str, event: &str) -> Option<i64> {
-        let retained = self.settings.history_retention_ms;
-        match self.rules.get(workspace).and_then(|deployment| deployment.reach(event)) {
-            Some(Reach::Forever) => None,
-            Some(Reach::Span(milliseconds)) => Some(milliseconds.max(retained)),
-            None => Some(retained),
-        }
-    }
-
     /// Says which modules failed, now and then. Calls are those of all lanes: what fails for one user is
     /// a small part of them.
     fn publish_failures(&self) {
@@ -389,35 +362,5 @@ impl Turns {
         let task = |(key, messages)| Task { key, messages, now, until: None };
         tasks.extend(messages.into_iter().map(task));
         self.lanes.run(tasks)
-    }
-
-    /// Deletes a bounded part of what is past its retention.
-    fn expire(&mut self) -> Result<(), StepError> {
-        if !self.turns.is_multiple_of(EXPIRE_EVERY) {
-            return Ok(());
-        }
-        let store = &self.shared.store;
-        let ago = |now: Time, milliseconds: i64| {
-            let at = now.milliseconds().saturating_sub(milliseconds);
-            Time::from_milliseconds(at).unwrap_or(Time::MIN)
-        };
-        let before = |milliseconds| ago(self.stood, milliseconds);
-        let expired = &self.shared.metrics.expired;
-        let rows =
-            store.expire_transitions(ago(wall_time(), self.settings.transitions_retention_ms))?;
-        expired.with_label_values(&["outbox"]).inc_by(rows);
-        let expiring = self.expiring.take();
-        let keep_from = |workspace: &str, event: &str| match self.kept_for_ms(workspace, event) {
-            Some(milliseconds) => before(milliseconds),
-            None => Time::MIN,
-        };
-        let (rows, cursor) = store.expire_history(expiring, EXPIRE_ROWS, &keep_from)?;
-        expired.with_label_values(&["history"]).inc_by(rows);
-        self.expiring = cursor;
-        for (table, bytes) in store.sizes()? {
-            let gauge = self.shared.metrics.store_bytes.with_label_values(&[table]);
-            gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        }
-        Ok(())
     }
 }
