@@ -4,6 +4,7 @@ use crate::api::Service;
 use crate::clock::wall_time;
 use crate::config::{ClockKind, milliseconds};
 use crate::decode::{Decoded, Refusal, decode};
+use crate::manager::Awaited;
 use crate::store::UserKey;
 use crate::worker::Unavailable;
 use futures_util::FutureExt;
@@ -58,7 +59,7 @@ impl PulsarSource {
     pub async fn run(mut self, service: Arc<Service>) {
         let mut ending = service.ending.subscribe();
         let mut handed = JoinSet::new();
-        loop {
+        'taking: loop {
             let first = tokio::select! {
                 received = self.source.receive() => received,
                 Some(_) = handed.join_next() => continue,
@@ -67,7 +68,10 @@ impl PulsarSource {
             let mut taken = Taken::default();
             let mut next = Some(first);
             while let Some(received) = next {
-                self.take(&service, received, &mut taken).await;
+                if !self.take(&service, received, &mut taken).await {
+                    // Nothing that came with it or after it may be taken before it.
+                    break 'taking;
+                }
                 next = match taken.messages.len() < TOGETHER_MAX {
                     true => self.source.receive().now_or_never(),
                     false => None,
@@ -82,12 +86,19 @@ impl PulsarSource {
         self.source.close().await;
     }
 
-    async fn take(&self, service: &Service, received: Received, taken: &mut Taken) {
+    /// Takes a message, unless the service ends before it is known what to do with it: then it is left to
+    /// be delivered again.
+    async fn take(&self, service: &Arc<Service>, received: Received, taken: &mut Taken) -> bool {
         let decoded = {
             let _timer = service.metrics.stages.decode.start_timer();
             decode(&received.payload, latest(service))
         };
-        match decoded.and_then(|decoded| known(service, decoded)) {
+        let known = match decoded {
+            Ok(decoded) => known(service, decoded).await,
+            Err(refusal) => Some(Err(refusal)),
+        };
+        let Some(known) = known else { return false };
+        match known {
             Ok(decoded) => {
                 service.metrics.unknown_keys.inc_by(decoded.unknown_keys);
                 let key = UserKey { workspace: decoded.workspace, user: decoded.user };
@@ -110,6 +121,7 @@ impl PulsarSource {
                 self.source.dead_letter(received, &reason(&[refusal])).await;
             }
         }
+        true
     }
 
     fn origin(&self, received: &Received) -> Origin {
@@ -179,10 +191,14 @@ fn latest(service: &Service) -> Option<Time> {
     }
 }
 
-fn known(service: &Service, decoded: Decoded) -> Result<Decoded, Refusal> {
-    if service.has_workspace(&decoded.workspace) {
-        return Ok(decoded);
+/// A message of a workspace that has rules, or why it is refused; nothing when the service ends before that
+/// is known.
+async fn known(service: &Arc<Service>, decoded: Decoded) -> Option<Result<Decoded, Refusal>> {
+    match service.await_rules(&decoded.workspace).await {
+        Awaited::InForce => Some(Ok(decoded)),
+        Awaited::Missing(reason) => {
+            Some(Err(Refusal { position: "workspace".to_string(), reason }))
+        }
+        Awaited::Ending => None,
     }
-    let reason = format!("no rules for `{}`: deploy some, and send it again", decoded.workspace);
-    Err(Refusal { position: "workspace".to_string(), reason })
 }
