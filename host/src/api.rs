@@ -13,9 +13,9 @@ mod users;
 use crate::access::AccessSettings;
 use crate::config::Config;
 use crate::lifecycle::Deployment;
-use crate::manager::{ActError, Deployments, Manager, Seat};
+use crate::manager::{Deployments, Lagging, Manager, Seat, States};
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::worker::Worker;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Query, State};
@@ -27,12 +27,17 @@ use failure::Failure;
 pub use routes::{Need, ROUTES, Route};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tower_http::decompression::RequestDecompressionLayer;
 
 /// Entries of a page when none are asked for, and at the most.
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 10_000;
+
+/// How long a request waits for a store that instances share: it waits itself where the database does not
+/// answer.
+const READ_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What handlers share.
 pub struct Service {
@@ -48,8 +53,12 @@ pub struct Service {
     pub access: watch::Sender<Arc<AccessSettings>>,
     /// The rules in force, by workspace.
     pub deployments: Deployments,
+    /// Their states.
+    pub states: Arc<States>,
     /// Who changes them.
     pub manager: Mutex<Manager>,
+    /// Those that other instances changed, and that could not be taken over.
+    pub lagging: Lagging,
     /// True when the service is ending, so that streams end too.
     pub ending: watch::Sender<bool>,
 }
@@ -75,37 +84,47 @@ impl Service {
         deployments.keys().cloned().collect()
     }
 
+    /// A workspace, for whoever does something with its rules.
+    pub fn seat<'a>(&'a self, workspace: &'a str) -> Seat<'a> {
+        Seat { workspace, worker: &self.worker, deployments: &self.deployments }
+    }
+
     /// Does something with a workspace's rules, one after the other. It waits for what is done to be
     /// durable: not to be called where waiting is not allowed.
     pub fn manage<T>(&self, workspace: &str, act: impl FnOnce(&mut Manager, &Seat<'_>) -> T) -> T {
-        let seat = Seat { workspace, worker: &self.worker, deployments: &self.deployments };
         // A change is made in one go, after everything that could panic.
         let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut manager, &seat)
+        act(&mut manager, &self.seat(workspace))
     }
 
-    /// Takes over the rules of all workspaces, as other instances that share the store left them.
-    ///
-    /// # Errors
-    /// When the store fails, or one of them does not load.
-    pub fn follow_rules(&self) -> Result<(), ActError> {
-        let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
-        for workspace in manager.changed_elsewhere()? {
-            let (worker, deployments) = (&self.worker, &self.deployments);
-            manager.follow(&Seat { workspace: &workspace, worker, deployments })?;
+    /// Refuses what would wait for a store that does not answer.
+    fn check_store(&self) -> Result<(), Failure> {
+        match self.store.outage() {
+            Some(reason) => Err(Failure::waiting(&format!("the store: {reason}"))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Reads from the store on a thread that may wait.
-    async fn read<T: Send + 'static>(
+    async fn read<T: Send + 'static, E: Send + 'static>(
         self: &Arc<Service>,
-        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Failure> {
+        read: impl FnOnce(&dyn Store) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        Failure: From<E>,
+    {
+        self.check_store()?;
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || read(&*store)).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(Failure::internal("reading the store was broken off")),
+        // One that nobody else writes is waited for as long as it takes.
+        let wait = if store.is_shared() { READ_WAIT_MAX } else { Duration::MAX };
+        let reading = tokio::task::spawn_blocking(move || read(&*store));
+        match tokio::time::timeout(wait, reading).await {
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) => Err(Failure::internal("reading the store was broken off")),
+            Err(_) => {
+                let waited = READ_WAIT_MAX.as_secs();
+                Err(Failure::waiting(&format!("the store, which did not answer for {waited} s")))
+            }
         }
     }
 }
@@ -196,7 +215,7 @@ async fn dead_letters(
 }
 
 async fn ready(State(service): Shared) -> Response {
-    match service.worker.readiness() {
+    match service.readiness() {
         Ok(()) => "ready\n".into_response(),
         Err(error) => Failure::unavailable(&error).into_response(),
     }

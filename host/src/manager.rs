@@ -3,33 +3,34 @@
 
 mod error;
 mod folders;
+mod following;
+mod layout;
 mod overseer;
+mod seat;
 mod versions;
 
 pub use error::ActError;
 pub use folders::Folders;
+pub use following::{Awaited, Lagging};
 pub use overseer::oversee;
 pub(crate) use overseer::waits_for;
+pub use seat::{Deployments, Seat, States};
+pub use versions::{find_version, read_version};
 
 use crate::clock::wall_time;
 use crate::decode::format_time;
-use crate::lifecycle::{
-    Action, Arm, Deployment, Refused, RulesState, Share, Subject, Version, VersionId, names,
-};
-use crate::ruleset::{RuleFiles, Ruleset, RulesetLoader};
+use crate::lifecycle::{Action, Deployment, Refused, RulesState, Version, VersionId, names};
+use crate::ruleset::{RuleFiles, RulesetLoader};
 use crate::store::Store;
-use crate::worker::{Unavailable, Worker};
-use muster_core::{AudienceKey, Engine, Settings, Standing};
+use crate::worker::Unavailable;
+use muster_core::{AudienceKey, Engine};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
-use versions::{Loaded, Versions, decode, encode};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use versions::{Versions, decode, encode};
 
 /// Documents to be put, or deleted, by name.
 pub type Documents = Vec<(Arc<str>, Option<Vec<u8>>)>;
-
-/// Deployments in force, by workspace: what interfaces look at.
-pub type Deployments = RwLock<HashMap<Arc<str>, Arc<Deployment>>>;
 
 /// What a process takes that changes rules in a store that it shares.
 const LOCK: &str = "rules";
@@ -42,7 +43,7 @@ pub struct Manager {
     /// Every audience that there ever was, for when it is removed.
     known: BTreeMap<AudienceKey, Arc<str>>,
     engine: Engine,
-    workspaces: BTreeMap<Arc<str>, RulesState>,
+    states: Arc<States>,
 }
 
 /// Something that was done.
@@ -73,6 +74,18 @@ pub struct Asker {
     pub revision: Option<u64>,
 }
 
+impl Asker {
+    /// Whether the rules are as she has seen them.
+    fn check(&self, state: &RulesState) -> Result<(), Refused> {
+        match self.revision {
+            Some(expected) if expected != state.revision => {
+                Err(Refused::Conflict { expected, found: state.revision })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Manager {
     /// Reads what was done so far, and lays out what is in force.
     ///
@@ -85,49 +98,16 @@ impl Manager {
         let known = store.audience_ids()?.into_iter().collect();
         let engine = loader.settings().engine;
         let versions = Versions::new(store.clone(), loader);
-        let mut manager = Manager { versions, known, engine, workspaces: BTreeMap::new() };
+        let mut manager = Manager { versions, known, engine, states: Arc::default() };
         let mut deployments = HashMap::new();
         for (name, document) in store.documents(names::STATE, None, usize::MAX)? {
             let workspace: Arc<str> = name.strip_prefix(names::STATE).unwrap_or_default().into();
             let state: RulesState = decode(&document)?;
             let deployment = manager.lay_out(&workspace, &state, None)?;
             deployments.extend(deployment.map(|deployment| (workspace.clone(), deployment)));
-            manager.workspaces.insert(workspace, state);
+            manager.states.put(workspace, state);
         }
         Ok((manager, deployments))
-    }
-
-    /// The workspaces of which another process that shares the store changed the rules.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn changed_elsewhere(&self) -> Result<Vec<Arc<str>>, ActError> {
-        let mut changed = Vec::new();
-        for (name, document) in self.versions.store().documents(names::STATE, None, usize::MAX)? {
-            let workspace: Arc<str> = name.strip_prefix(names::STATE).unwrap_or_default().into();
-            let state: RulesState = decode(&document)?;
-            let known = self.workspaces.get(&workspace);
-            if known.is_none_or(|known| known.revision != state.revision) {
-                changed.push(workspace);
-            }
-        }
-        Ok(changed)
-    }
-
-    /// Takes over a workspace's rules as they are in the store.
-    ///
-    /// # Errors
-    /// When the store fails, or they do not load; they stay as they are then.
-    pub fn follow(&mut self, seat: &Seat<'_>) -> Result<(), ActError> {
-        let store = self.versions.store().clone();
-        let Some(document) = store.document(&names::state(seat.workspace))? else { return Ok(()) };
-        let state: RulesState = decode(&document)?;
-        if self.workspaces.get(seat.workspace).is_some_and(|own| own.revision == state.revision) {
-            return Ok(());
-        }
-        self.known.extend(store.audience_ids()?);
-        let deployment = self.lay_out(seat.workspace, &state, seat.in_force().as_deref())?;
-        self.put_in_force(seat, state, deployment, Documents::new())
     }
 
     /// Hands what is in force from now on to the worker, and waits until it is durable.
@@ -145,38 +125,25 @@ impl Manager {
         tracing::info!(workspace, revision, "rules in force");
         let in_use = state.versions().map(VersionId::short).collect();
         seat.worker.retain_versions(seat.workspace, &in_use);
-        self.workspaces.insert(seat.workspace.into(), state);
+        self.states.put(seat.workspace.into(), state);
         if let Some(deployment) = shown {
             seat.put(deployment);
         }
-        self.versions.retain(self.workspaces.values());
+        self.versions.retain(self.states.all().iter());
         Ok(())
-    }
-
-    /// Does something that no other process that shares the store does at the same time, after whatever
-    /// they did.
-    fn alone<T>(
-        &mut self,
-        seat: &Seat<'_>,
-        act: impl FnOnce(&mut Manager) -> Result<T, ActError>,
-    ) -> Result<T, ActError> {
-        let store = self.versions.store().clone();
-        if !store.is_shared() {
-            return act(self);
-        }
-        store.lock(LOCK)?;
-        let acted = self.follow(seat).and_then(|()| act(self));
-        store.unlock(LOCK)?;
-        acted
     }
 
     /// The state of a workspace's rules.
     ///
     /// # Errors
     /// When it has none.
-    pub fn state(&self, workspace: &str) -> Result<&RulesState, ActError> {
-        let unknown = || ActError::UnknownWorkspace(workspace.to_string());
-        self.workspaces.get(workspace).ok_or_else(unknown)
+    pub fn state(&self, workspace: &str) -> Result<RulesState, ActError> {
+        self.states.of(workspace)
+    }
+
+    /// The states of all workspaces, to be looked at whatever is being done.
+    pub fn states(&self) -> Arc<States> {
+        self.states.clone()
     }
 
     /// Does something with a workspace's rules. Gives their state when that is durable.
@@ -201,9 +168,7 @@ impl Manager {
     ) -> Result<RulesState, ActError> {
         let workspace = seat.workspace;
         let before = self.state_or_new(workspace)?;
-        if let Some(expected) = asker.revision.filter(|expected| *expected != before.revision) {
-            return Err(Refused::Conflict { expected, found: before.revision }.into());
-        }
+        asker.check(&before)?;
         if let Action::Pause { audiences } = &action {
             self.check_audiences(seat, audiences)?;
         }
@@ -214,14 +179,39 @@ impl Manager {
         let (at, by) = (format_time(now), asker.by.clone());
         let (revision, reason) = (next.revision, asker.reason.clone());
         let change = Change { revision, at, by, action, reason };
-        documents.push((names::state(workspace), Some(encode(&next))));
         documents.push((names::change(workspace, revision), Some(encode(&change))));
         if let Some(oldest) = revision.checked_sub(CHANGES_MAX) {
             documents.push((names::change(workspace, oldest), None));
         }
+        let documents = self.keep(workspace, &before, &next, documents)?;
         self.put_in_force(seat, next.clone(), deployment, documents)?;
         tracing::info!(workspace, revision, by = change.by, action = %change.action, "rules changed");
         Ok(next)
+    }
+
+    /// Keeps a state and what belongs to it, where a store is shared: before it is in force anywhere, and only
+    /// if nobody has changed the state before meanwhile. Gives what is left to be kept with the commit that
+    /// puts it in force.
+    fn keep(
+        &self,
+        workspace: &str,
+        before: &RulesState,
+        next: &RulesState,
+        mut documents: Documents,
+    ) -> Result<Documents, ActError> {
+        let (store, name) = (self.versions.store(), names::state(workspace));
+        if !store.is_shared() {
+            documents.push((name, Some(encode(next))));
+            return Ok(documents);
+        }
+        let is_before = |found: Option<&[u8]>| match found {
+            Some(found) => decode::<RulesState>(found).is_ok_and(|found| found == *before),
+            None => before.revision == 0,
+        };
+        match store.replace((&name, encode(next)), &is_before, documents)? {
+            true => Ok(Documents::new()),
+            false => Err(ActError::Overtaken(workspace.to_string())),
+        }
     }
 
     /// Makes a version of files: its name, once it is known that it loads, and what is to be kept of
@@ -269,7 +259,7 @@ impl Manager {
     pub fn deploy_folder(&mut self, seat: &Seat<'_>, files: &RuleFiles) -> Result<bool, ActError> {
         let folder = Some(VersionId::of(files));
         let is_deployed = |manager: &Manager| {
-            let state = manager.workspaces.get(seat.workspace);
+            let state = manager.states.find(seat.workspace);
             state.is_some_and(|state| state.folder == folder)
         };
         if is_deployed(self) {
@@ -289,8 +279,8 @@ impl Manager {
     /// Whether rules were deployed from a folder.
     fn has_folder(&self, seat: &Seat<'_>) -> bool {
         let nothing = VersionId::of(&RuleFiles::default());
-        let folder = self.workspaces.get(seat.workspace).and_then(|state| state.folder.as_ref());
-        folder.is_some_and(|folder| *folder != nothing)
+        let folder = self.states.find(seat.workspace).and_then(|state| state.folder);
+        folder.is_some_and(|folder| folder != nothing)
     }
 
     /// Takes an audience out of the active version.
@@ -305,7 +295,7 @@ impl Manager {
     ) -> Result<RulesState, ActError> {
         self.alone(seat, |manager| {
             manager.check_audiences(seat, &[audience.to_string()])?;
-            let active = manager.state(seat.workspace)?.active.clone();
+            let active = manager.state(seat.workspace)?.active;
             let active = active.ok_or(Refused::NothingActive)?;
             let mut files = manager.versions.files(seat.workspace, &active)?;
             files.without.insert(audience.to_string());
@@ -315,29 +305,6 @@ impl Manager {
         })
     }
 
-    /// The version whose name begins so.
-    ///
-    /// # Errors
-    /// When there is none, or more than one.
-    pub fn find(&self, workspace: &str, name: &str) -> Result<Version, ActError> {
-        self.state(workspace)?;
-        let mut found = self.versions.all(workspace)?;
-        found.retain(|version| version.id.as_str().starts_with(name) && !name.is_empty());
-        match found.len() {
-            0 => Err(ActError::UnknownVersion(name.to_string())),
-            1 => Ok(found.remove(0)),
-            _ => Err(ActError::AmbiguousVersion(name.to_string())),
-        }
-    }
-
-    /// What is in a version.
-    ///
-    /// # Errors
-    /// When there is no such version.
-    pub fn version(&self, workspace: &str, id: &VersionId) -> Result<Version, ActError> {
-        self.versions.version(workspace, id)
-    }
-
     fn state_or_new(&self, workspace: &str) -> Result<RulesState, ActError> {
         if workspace.is_empty()
             || workspace.len() > crate::decode::ID_BYTES_MAX
@@ -345,7 +312,7 @@ impl Manager {
         {
             return Err(ActError::BadWorkspace(workspace.to_string()));
         }
-        let known = self.workspaces.get(workspace).cloned();
+        let known = self.states.find(workspace);
         Ok(known.unwrap_or_else(|| RulesState::new(self.engine)))
     }
 
@@ -361,91 +328,5 @@ impl Manager {
             Some(unknown) => Err(ActError::UnknownAudience(unknown.clone())),
             None => Ok(()),
         }
-    }
-
-    /// Everything that users are evaluated by in a state; nothing while no version is active.
-    fn lay_out(
-        &mut self,
-        workspace: &str,
-        state: &RulesState,
-        before: Option<&Deployment>,
-    ) -> Result<Option<Deployment>, ActError> {
-        let Some(active) = &state.active else { return Ok(None) };
-        let loaded = self.versions.load_version(workspace, active)?;
-        let shadowed = |of| state.shadow.as_ref().is_some_and(|shadow| shadow.of == of);
-        let candidate = state.candidate.as_ref();
-        let candidate = candidate.filter(|c| c.share > Share::NONE || shadowed(Subject::Rules));
-        let mut engines = vec![(Engine::State, state.state_engine > Share::NONE)];
-        engines.push((Engine::Scan, state.state_engine < Share::ALL));
-        engines.retain(|(_, is_used)| *is_used || shadowed(Subject::Engine));
-        let previous = match &state.previous {
-            Some(previous) => self.loaded_or_none(workspace, previous),
-            None => None,
-        };
-        let mut arms = Vec::new();
-        for (engine, _) in &engines {
-            let ruleset = self.ruleset(&loaded, previous.as_ref(), *engine, state)?;
-            arms.push(Arm::new(Some(active.clone()), false, *engine, ruleset));
-        }
-        if let Some(candidate) = candidate {
-            let tried = self.versions.load_version(workspace, &candidate.version)?;
-            for (engine, _) in &engines {
-                let ruleset = self.ruleset(&tried, Some(&loaded), *engine, state)?;
-                arms.push(Arm::new(Some(candidate.version.clone()), true, *engine, ruleset));
-            }
-        }
-        Ok(Some(Deployment::new(state.clone(), arms, before)))
-    }
-
-    /// The version before serves only to be gone back to: that it does not load is no reason to stop.
-    fn loaded_or_none(&mut self, workspace: &str, id: &VersionId) -> Option<Loaded> {
-        match self.versions.load_version(workspace, id) {
-            Ok(loaded) => Some(loaded),
-            Err(error) => {
-                tracing::warn!(workspace, version = %id, "cannot load the version before: {error}");
-                None
-            }
-        }
-    }
-
-    fn ruleset(
-        &self,
-        loaded: &Loaded,
-        kept: Option<&Loaded>,
-        engine: Engine,
-        state: &RulesState,
-    ) -> Result<Ruleset, ActError> {
-        let standing = Standing {
-            known: self.known.iter().map(|(key, id)| (*key, id.clone())).collect(),
-            paused: state.paused.iter().map(|id| AudienceKey::of(id)).collect::<BTreeSet<_>>(),
-            without: loaded.without.clone(),
-            kept: &[],
-        };
-        let settings = Settings { engine, ..self.versions.loader().settings() };
-        let kept = kept.map(|kept| kept.modules.clone()).unwrap_or_default();
-        Ok(Ruleset::new(loaded.modules.clone(), kept, settings, standing)?)
-    }
-}
-
-/// A workspace, with the worker that decides its users and what interfaces see of its rules.
-pub struct Seat<'a> {
-    /// Which.
-    pub workspace: &'a str,
-    /// Who decides its users.
-    pub worker: &'a Worker,
-    /// What interfaces see.
-    pub deployments: &'a Deployments,
-}
-
-impl Seat<'_> {
-    /// What is in force.
-    pub fn in_force(&self) -> Option<Arc<Deployment>> {
-        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
-        deployments.get(self.workspace).cloned()
-    }
-
-    fn put(&self, deployment: Arc<Deployment>) {
-        let mut deployments = self.deployments.write().unwrap_or_else(PoisonError::into_inner);
-        deployments.insert(self.workspace.into(), deployment);
     }
 }

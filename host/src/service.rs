@@ -15,7 +15,7 @@ use crate::api::{Service, router};
 use crate::clock::{Clock, EventClock, WallClock};
 use crate::config::{ClockKind, Config};
 use crate::guest::{GuestEngine, GuestSettings};
-use crate::manager::{Folders, Manager, oversee};
+use crate::manager::{Folders, Lagging, Manager, oversee};
 use crate::metrics::Metrics;
 use crate::ruleset::RulesetLoader;
 #[cfg(feature = "pulsar")]
@@ -101,7 +101,8 @@ impl Started {
         let worker = worker.await.context("starting the worker was broken off")??;
         let shown = deployments.into_iter().map(|(workspace, rules)| (workspace, Arc::new(rules)));
         let deployments = RwLock::new(shown.collect());
-        let (manager, ending) = (Mutex::new(manager), tokio::sync::watch::Sender::new(false));
+        let (states, manager) = (manager.states(), Mutex::new(manager));
+        let ending = tokio::sync::watch::Sender::new(false);
         let access = tokio::sync::watch::Sender::new(Arc::new(config.access.clone()));
         let mut folders = Folders::new(&config.workspaces);
         let service = Arc::new(Service {
@@ -111,7 +112,9 @@ impl Started {
             config,
             access,
             deployments,
+            states,
             manager,
+            lagging: Lagging::default(),
             ending,
         });
         let deploying = service.clone();

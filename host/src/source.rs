@@ -4,6 +4,7 @@ use crate::api::Service;
 use crate::clock::wall_time;
 use crate::config::{ClockKind, milliseconds};
 use crate::decode::{Decoded, Refusal, decode};
+use crate::manager::Awaited;
 use crate::store::UserKey;
 use crate::worker::Unavailable;
 use futures_util::FutureExt;
@@ -69,10 +70,14 @@ impl PulsarSource {
             let mut taken = Taken::default();
             let mut next = Some(first);
             while let Some(received) = next {
-                tokio::select! {
-                    () = self.take(&service, received, &mut taken) => {}
-                    // It may wait for the dead letters' topic. What was not given back comes again.
-                    _ = ending.wait_for(|ending| *ending) => break 'taking,
+                let is_taken = tokio::select! {
+                    is_taken = self.take(&service, received, &mut taken) => is_taken,
+                    // It may wait for the dead letters' topic.
+                    _ = ending.wait_for(|ending| *ending) => false,
+                };
+                if !is_taken {
+                    // It comes again, and nothing that came with it or after it may be taken before it.
+                    break 'taking;
                 }
                 next = match taken.messages.len() < together {
                     true => self.source.receive().now_or_never(),
@@ -88,12 +93,19 @@ impl PulsarSource {
         self.source.close().await;
     }
 
-    async fn take(&self, service: &Service, received: Received, taken: &mut Taken) {
+    /// Takes a message, unless the service ends before it is known what to do with it: then it is left to
+    /// be delivered again.
+    async fn take(&self, service: &Arc<Service>, received: Received, taken: &mut Taken) -> bool {
         let decoded = {
             let _timer = service.metrics.stages.decode.start_timer();
             decode(&received.payload, latest(service))
         };
-        match decoded.and_then(|decoded| known(service, decoded)) {
+        let known = match decoded {
+            Ok(decoded) => known(service, decoded).await,
+            Err(refusal) => Some(Err(refusal)),
+        };
+        let Some(known) = known else { return false };
+        match known {
             Ok(decoded) => {
                 service.metrics.unknown_keys.inc_by(decoded.unknown_keys);
                 let key = UserKey { workspace: decoded.workspace, user: decoded.user };
@@ -116,6 +128,7 @@ impl PulsarSource {
                 self.source.dead_letter(received, &reason(&[refusal])).await;
             }
         }
+        true
     }
 
     fn origin(&self, received: &Received) -> Origin {
@@ -188,10 +201,14 @@ fn latest(service: &Service) -> Option<Time> {
     }
 }
 
-fn known(service: &Service, decoded: Decoded) -> Result<Decoded, Refusal> {
-    if service.has_workspace(&decoded.workspace) {
-        return Ok(decoded);
+/// A message of a workspace that has rules, or why it is refused; nothing when the service ends before that
+/// is known.
+async fn known(service: &Arc<Service>, decoded: Decoded) -> Option<Result<Decoded, Refusal>> {
+    match service.await_rules(&decoded.workspace).await {
+        Awaited::InForce => Some(Ok(decoded)),
+        Awaited::Missing(reason) => {
+            Some(Err(Refusal { position: "workspace".to_string(), reason }))
+        }
+        Awaited::Ending => None,
     }
-    let reason = format!("no rules for `{}`: deploy some, and send it again", decoded.workspace);
-    Err(Refusal { position: "workspace".to_string(), reason })
 }

@@ -96,6 +96,11 @@ impl Stage {
         format!("{}-dead", self.name)
     }
 
+    /// The file of the workspace's rules.
+    pub fn rules(&self) -> PathBuf {
+        self.folder.join("rules").join("audiences.yaml")
+    }
+
     /// How a client of this stage reaches Pulsar.
     pub fn connection(&self) -> Connection {
         let request_time = Duration::from_secs(3);

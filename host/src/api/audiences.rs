@@ -63,7 +63,8 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<Audience>>, Failure> {
     let rules = service.deployment(&workspace)?;
     let sweep = service.worker.observe(&workspace, |observed| observed.sweep);
-    let read = move |store: &dyn Store| Ok((store.forgotten(&workspace)?, store.clock()));
+    let read =
+        move |store: &dyn Store| Ok::<_, StoreError>((store.forgotten(&workspace)?, store.clock()));
     let (forgotten, clock) = service.read(read).await?;
     let forgotten: BTreeMap<Arc<str>, Time> = forgotten.into_iter().collect();
     let mut audiences: BTreeMap<Arc<str>, Audience> = BTreeMap::new();

@@ -72,6 +72,11 @@ impl Failure {
         Failure { retry, ..Failure::new(status, &error.to_string()) }
     }
 
+    /// What the service depends on does not answer.
+    pub(super) fn waiting(what: &str) -> Failure {
+        Failure::unavailable(&Unavailable::Waiting(what.into()))
+    }
+
     /// The same, telling what became of the part that went before.
     pub(super) fn with(mut self, key: &str, value: Value) -> Failure {
         self.body[key] = value;
@@ -91,7 +96,9 @@ impl From<ActError> for Failure {
     fn from(error: ActError) -> Failure {
         let reason = error.to_string();
         match error {
-            ActError::Refused(_) => Failure::new(StatusCode::CONFLICT, &reason),
+            ActError::Refused(_) | ActError::Overtaken(_) | ActError::Busy { .. } => {
+                Failure::new(StatusCode::CONFLICT, &reason)
+            }
             ActError::UnknownVersion(_)
             | ActError::UnknownAudience(_)
             | ActError::UnknownWorkspace(_) => Failure::not_found(&reason),

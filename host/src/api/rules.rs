@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::{Service, Shared};
 use crate::access::Caller;
 use crate::lifecycle::{Action, Class, Failures, RulesState, Share, Step, Subject, Sweep};
-use crate::manager::{ActError, Asker, Manager, Seat, waits_for};
+use crate::manager::{ActError, Asker, Manager, Seat, read_version, waits_for};
 use crate::ruleset::{ComponentFile, RuleFiles};
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
@@ -95,11 +95,10 @@ pub(super) async fn status(
     State(service): Shared,
     Path(workspace): Path<String>,
 ) -> Result<Response, Failure> {
-    manage(&service, workspace, |manager, seat| {
-        let state = manager.state(seat.workspace)?.clone();
-        Ok(Json(describe(seat, state)).into_response())
-    })
-    .await
+    let state = service.states.of(&workspace)?;
+    let looked = tokio::task::spawn_blocking(move || describe(&service.seat(&workspace), state));
+    let status = looked.await.map_err(|_| Failure::internal("looking at rules was broken off"))?;
+    Ok(Json(status).into_response())
 }
 
 fn describe(seat: &Seat<'_>, state: RulesState) -> Status {
@@ -134,11 +133,12 @@ pub(super) async fn deploy(
 ) -> Result<Response, Failure> {
     let deploy: Deploy = parse(&body)?;
     let files = files(deploy)?;
-    let asker = asker(&caller, None);
+    let (asker, store) = (asker(&caller, None), service.store.clone());
     manage(&service, workspace, move |manager, seat| {
-        let active = manager.state(seat.workspace).ok().and_then(|state| state.active.clone());
         let (version, state) = manager.deploy(seat, &files, &asker)?;
-        let active = active.map(|active| manager.version(seat.workspace, &active)).transpose()?;
+        let active = state.active.as_ref();
+        let active = active.map(|active| read_version(&*store, seat.workspace, active));
+        let active = active.transpose()?;
         let diff = diff(active.as_ref(), &version);
         let body = serde_json::json!({
             "version": version.id, "revision": state.revision, "diff": diff,
@@ -210,6 +210,7 @@ async fn manage<T: Send + 'static>(
     workspace: String,
     act: impl FnOnce(&mut Manager, &Seat<'_>) -> Result<T, ActError> + Send + 'static,
 ) -> Result<T, Failure> {
+    service.check_store()?;
     let service = service.clone();
     let done = tokio::task::spawn_blocking(move || service.manage(&workspace, act)).await;
     match done {

@@ -5,6 +5,7 @@ use crate::ruleset::RulesetError;
 use crate::store::StoreError;
 use crate::worker::Unavailable;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +40,36 @@ pub enum ActError {
         /// The folder.
         path: PathBuf,
     },
+    /// Somebody else was quicker.
+    #[error("another instance changed the rules of `{0}` meanwhile: look at their status again")]
+    Overtaken(String),
+    /// Another process changes rules, and does not come to an end.
+    #[error(
+        "instance {owner}, as it is called in its log, has been changing rules for {waited_s} s: wait until it is \
+         done or end it, and start this one again"
+    )]
+    Busy {
+        /// Which.
+        owner: Arc<str>,
+        /// For how many seconds it was waited for.
+        waited_s: u64,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The worker did not take it.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl ActError {
+    /// Whether it is only that another process changes the rules, or has changed them meanwhile.
+    pub fn is_for_another(&self) -> bool {
+        matches!(
+            self,
+            ActError::Overtaken(_)
+                | ActError::Refused(Refused::Conflict { .. })
+                | ActError::Store(StoreError::Locked { .. })
+        )
+    }
 }

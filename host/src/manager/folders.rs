@@ -4,15 +4,21 @@
 use super::{ActError, Manager, Seat};
 use crate::api::Service;
 use crate::ruleset::{RuleFiles, RulesetError};
+use crate::store::StoreError;
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often folders are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a start waits for another instance that changes rules, in silences after which one that is gone
+/// loses the lock: one that is there has to compile what it deploys.
+const LOCK_SILENCES: u32 = 4;
+/// How often it tries.
+const LOCK_RETRY: Duration = Duration::from_millis(250);
 
 /// The folders of workspaces.
 pub struct Folders {
@@ -37,7 +43,7 @@ impl Folders {
     pub fn deploy_all(&mut self, service: &Service) -> anyhow::Result<()> {
         for (workspace, folder) in self.folders.clone() {
             self.seen.insert(workspace.clone(), look(&folder));
-            deploy(service, &workspace, &folder)
+            deploy_patiently(service, &workspace, &folder)
                 .with_context(|| format!("the rules of workspace `{workspace}`"))?;
         }
         Ok(())
@@ -82,6 +88,11 @@ impl Folders {
             let outcome = match deploy(service, workspace, folder) {
                 Ok(true) => "loaded",
                 Ok(false) => continue,
+                Err(error) if error.is_for_another() => {
+                    tracing::info!(%workspace, "the folder is tried again: {error}");
+                    self.seen.remove(workspace);
+                    continue;
+                }
                 Err(error) => {
                     tracing::error!(%workspace, "rules stay as they are: {:#}", anyhow::Error::from(error));
                     "refused"
@@ -89,6 +100,27 @@ impl Folders {
             };
             service.metrics.rule_loads.with_label_values(&[outcome]).inc();
         }
+    }
+}
+
+/// Waits for other instances that change rules.
+fn deploy_patiently(service: &Service, workspace: &str, folder: &Path) -> Result<bool, ActError> {
+    let patience = service.config.store.cql.silence_max * LOCK_SILENCES;
+    let begun = Instant::now();
+    loop {
+        let error = match deploy(service, workspace, folder) {
+            Err(error) if error.is_for_another() => error,
+            done => return done,
+        };
+        let waited = begun.elapsed();
+        match error {
+            ActError::Store(StoreError::Locked { owner, .. }) if waited > patience => {
+                return Err(ActError::Busy { owner, waited_s: waited.as_secs() });
+            }
+            error if waited > patience => return Err(error),
+            error => tracing::info!(workspace, "waiting to deploy a folder: {error}"),
+        }
+        std::thread::sleep(LOCK_RETRY);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Looks after what is tried: goes on with schedules, goes back where something speaks against it, and
 //! puts the version before in the place of modules that keep failing.
 
-use super::{ActError, Asker, Manager, Seat};
+use super::{ActError, Asker, Documents, Manager, Seat};
 use crate::api::Service;
 use crate::clock::wall_time;
 use crate::lifecycle::{Action, Class, Failures, RulesState, Share, Step, Subject};
@@ -34,8 +34,13 @@ pub async fn oversee(service: Arc<Service>) {
         let service = service.clone();
         let looked = tokio::task::spawn_blocking(move || {
             for workspace in service.workspaces() {
-                if let Err(error) = look_after(&service, &workspace, &mut watched) {
-                    tracing::error!(%workspace, "rules stay as they are: {error}");
+                match look_after(&service, &workspace, &mut watched) {
+                    Ok(()) => {}
+                    // What was seen was of rules that are no more; the next look sees what is now.
+                    Err(error) if error.is_for_another() => {
+                        tracing::info!(%workspace, "rules are left to another instance: {error}");
+                    }
+                    Err(error) => tracing::error!(%workspace, "rules stay as they are: {error}"),
                 }
             }
             watched
@@ -62,7 +67,7 @@ fn look_after(
     let window = service.config.modules.quarantine_after;
     let failing = failing(watched, workspace, revision, failures, window);
     service.manage(workspace, |manager, seat| {
-        let state = manager.state(workspace)?.clone();
+        let state = manager.state(workspace)?;
         if state.revision != revision {
             // The worker has not come to it yet.
             return Ok(());
@@ -74,9 +79,9 @@ fn look_after(
             return match is_candidate {
                 true => {
                     let reason = told(&module, &failures);
-                    manager.act(seat, Action::Rollback, &by_itself(reason)).map(drop)
+                    manager.act(seat, Action::Rollback, &by_itself(reason, revision)).map(drop)
                 }
-                false => manager.quarantine(seat, &module, &failures),
+                false => manager.quarantine(seat, &module, &failures, revision),
             };
         }
         advance(manager, seat, &state)
@@ -127,7 +132,7 @@ fn go_back(
         Subject::Rules | Subject::Engine => return Ok(false),
     };
     let reason = format!("{unexplained} differences that nothing explains");
-    manager.act(seat, action, &by_itself(reason))?;
+    manager.act(seat, action, &by_itself(reason, state.revision))?;
     Ok(true)
 }
 
@@ -135,7 +140,8 @@ fn go_back(
 fn advance(manager: &mut Manager, seat: &Seat<'_>, state: &RulesState) -> Result<(), ActError> {
     match waits_for(seat, state) {
         Some(None) => {
-            manager.act(seat, Action::Advance, &by_itself("schedule".to_string())).map(drop)
+            let asker = by_itself("schedule".to_string(), state.revision);
+            manager.act(seat, Action::Advance, &asker).map(drop)
         }
         Some(Some(_)) | None => Ok(()),
     }
@@ -176,8 +182,10 @@ fn told(module: &str, failures: &Failures) -> String {
     format!("module `{module}` keeps failing, {failed} of {calls} calls: {reason}")
 }
 
-fn by_itself(reason: String) -> Asker {
-    Asker { by: "muster".to_string(), reason: Some(reason), revision: None }
+/// What is done by itself is done to the rules that the reason was seen of: every instance that shares a
+/// store may see the same, and the first of them acts for all.
+fn by_itself(reason: String, revision: u64) -> Asker {
+    Asker { by: "muster".to_string(), reason: Some(reason), revision: Some(revision) }
 }
 
 impl Manager {
@@ -188,13 +196,24 @@ impl Manager {
         seat: &Seat<'_>,
         module: &str,
         failures: &Failures,
+        revision: u64,
     ) -> Result<(), ActError> {
-        let asker = by_itself(told(module, failures));
-        let state = self.state(seat.workspace)?.clone();
+        let asker = by_itself(told(module, failures), revision);
+        self.alone(seat, |manager| manager.quarantine_alone(seat, module, &asker))
+    }
+
+    fn quarantine_alone(
+        &mut self,
+        seat: &Seat<'_>,
+        module: &str,
+        asker: &Asker,
+    ) -> Result<(), ActError> {
+        let state = self.state(seat.workspace)?;
+        asker.check(&state)?;
         if let Some(files) = self.with_component_before(seat.workspace, &state, module)? {
             let (version, documents) = self.prepare(seat, &files, &asker.by)?;
             let action = Action::Replace { version: version.id };
-            return self.act_with(seat, action, &asker, documents).map(drop);
+            return self.act_with(seat, action, asker, documents).map(drop);
         }
         let Some(deployment) = seat.in_force() else { return Ok(()) };
         let audiences = deployment.ruleset().plan.audiences();
@@ -204,7 +223,7 @@ impl Manager {
         if audiences.is_empty() {
             return Ok(());
         }
-        self.act(seat, Action::Pause { audiences }, &asker).map(drop)
+        self.act_with(seat, Action::Pause { audiences }, asker, Documents::new()).map(drop)
     }
 
     /// The active version's files with a module's component from the version before.

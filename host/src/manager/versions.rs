@@ -71,31 +71,7 @@ impl Versions {
             let bytes = self.store.document(&names::component(digest))?;
             bytes.ok_or(ActError::Store(StoreError::Damaged { table: "documents" }))
         };
-        self.version(workspace, id)?.files(component)
-    }
-
-    /// A version, as it was deployed.
-    pub(super) fn version(&self, workspace: &str, id: &VersionId) -> Result<Version, ActError> {
-        let document = self.store.document(&names::version(workspace, id))?;
-        let unknown = || ActError::UnknownVersion(id.short().to_string());
-        decode(&document.ok_or_else(unknown)?)
-    }
-
-    /// All versions of a workspace that are kept, the oldest first.
-    pub(super) fn all(&self, workspace: &str) -> Result<Vec<Version>, ActError> {
-        let prefix = names::versions(workspace);
-        let mut versions = Vec::new();
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let page = self.store.documents(&prefix, after.as_deref(), VERSIONS_MAX)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            for (_, document) in &page {
-                versions.push(decode::<Version>(document)?);
-            }
-        }
-        versions.sort_by(|one, other| one.created.cmp(&other.created));
-        Ok(versions)
+        read_version(&*self.store, workspace, id)?.files(component)
     }
 
     /// What is to be kept of a new version, and let go of for it.
@@ -107,7 +83,7 @@ impl Versions {
         state: &RulesState,
     ) -> Result<Documents, ActError> {
         let mut documents = Documents::new();
-        let kept = self.all(workspace)?;
+        let kept = all_versions(&*self.store, workspace)?;
         if kept.iter().any(|kept| kept.id == version.id) {
             return Ok(documents);
         }
@@ -126,7 +102,7 @@ impl Versions {
         if gone.iter().any(|old| !old.components.is_empty()) {
             for (name, _) in self.store.documents(names::STATE, None, usize::MAX)? {
                 let other = name.strip_prefix(names::STATE).unwrap_or_default();
-                for version in self.all(other)? {
+                for version in all_versions(&*self.store, other)? {
                     if other != workspace || !gone_ids.contains(&version.id) {
                         used.extend(version.components.into_iter().map(|c| c.digest));
                     }
@@ -145,6 +121,50 @@ impl Versions {
         self.loaded.retain(|id, _| used.contains(id));
         self.loader.retain(self.loaded.values().flat_map(|loaded| &loaded.modules));
     }
+}
+
+/// A version, as it was deployed.
+///
+/// # Errors
+/// When there is none, or the store fails.
+pub fn read_version(
+    store: &dyn Store,
+    workspace: &str,
+    id: &VersionId,
+) -> Result<Version, ActError> {
+    let document = store.document(&names::version(workspace, id))?;
+    decode(&document.ok_or_else(|| ActError::UnknownVersion(id.short().to_string()))?)
+}
+
+/// The version whose name begins so.
+///
+/// # Errors
+/// When there is none, or more than one, or the store fails.
+pub fn find_version(store: &dyn Store, workspace: &str, name: &str) -> Result<Version, ActError> {
+    let mut found = all_versions(store, workspace)?;
+    found.retain(|version| version.id.as_str().starts_with(name) && !name.is_empty());
+    match found.len() {
+        0 => Err(ActError::UnknownVersion(name.to_string())),
+        1 => Ok(found.remove(0)),
+        _ => Err(ActError::AmbiguousVersion(name.to_string())),
+    }
+}
+
+/// All versions of a workspace that are kept, the oldest first.
+fn all_versions(store: &dyn Store, workspace: &str) -> Result<Vec<Version>, ActError> {
+    let prefix = names::versions(workspace);
+    let mut versions = Vec::new();
+    let mut after: Option<Arc<str>> = None;
+    loop {
+        let page = store.documents(&prefix, after.as_deref(), VERSIONS_MAX)?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        for (_, document) in &page {
+            versions.push(decode::<Version>(document)?);
+        }
+    }
+    versions.sort_by(|one, other| one.created.cmp(&other.created));
+    Ok(versions)
 }
 
 /// A document as it is kept.

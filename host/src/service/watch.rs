@@ -15,7 +15,7 @@ pub(super) async fn follow_rules(service: Arc<Service>) {
         match tokio::task::spawn_blocking(move || following.follow_rules()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::error!("cannot take over rules: {:#}", anyhow::Error::from(error))
+                tracing::error!("cannot look for changed rules: {:#}", anyhow::Error::from(error))
             }
             Err(error) => {
                 tracing::error!(%error, "looking for changed rules was broken off");

@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a test whose servers do not answer has failed")]
 
 mod cases;
+mod changing;
 mod copying;
 mod flow;
+mod inside;
 mod rules;
+mod wire;
 
 use muster_rig::{cassandra, pulsar};
 use muster_tests::cluster::Stage;

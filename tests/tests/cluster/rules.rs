@@ -89,3 +89,91 @@ fn an_instance_that_comes_later_has_the_rules_that_are_in_force() {
     assert_eq!(status, 200);
     assert!(said.contains("promote"), "{said}");
 }
+
+#[test]
+fn messages_of_a_new_workspace_wait_until_its_rules_are_there() {
+    let stage = stage_with(&shop(), 4);
+    let mut instances: Vec<Instance> =
+        ["one", "two", "three"].iter().map(|name| stage.start(name).unwrap()).collect();
+    let files = json!({ "definitions": [{ "name": "audiences.yaml", "text": DEPLOYED }] });
+    for round in 0..5 {
+        let workspace = format!("w{round}");
+        let of = |path: &str| format!("/v1/workspaces/{workspace}/rules/{path}");
+        post(&mut instances[0], &of("versions"), &files);
+        let messages: Vec<String> = (0..100)
+            .map(|at| {
+                let attributes = json!({ "country": "JP" });
+                let user = format!("u{at}");
+                json!({ "workspace": workspace, "user": user, "attributes": attributes })
+                    .to_string()
+            })
+            .collect();
+        let load = Load::of(messages, 1_767_225_700_000).unwrap();
+        post(&mut instances[0], &of("actions/promote"), &json!({}));
+        load.send(&stage, Duration::ZERO).unwrap();
+        until("all users are members", || {
+            let path = format!("/v1/workspaces/{workspace}/memberships?limit=10000");
+            let (_, said) = instances[0].get(&path)?;
+            let found = said.lines().filter(|line| line.contains("japanese")).count();
+            Ok(if found == 100 {
+                Ok(())
+            } else {
+                Err(format!("{found}: {}", dead(&mut instances)))
+            })
+        })
+        .unwrap();
+    }
+    assert_eq!(dead(&mut instances), 0.0);
+    // Where nobody has deployed anything, nothing is waited for.
+    let lost = json!({ "workspace": "nobodys", "user": "ann", "attributes": {} }).to_string();
+    Load::of(vec![lost], 1_767_225_700_000).unwrap().send(&stage, Duration::ZERO).unwrap();
+    until("it is put aside", || {
+        let dead = dead(&mut instances);
+        Ok(if dead == 1.0 { Ok(()) } else { Err(dead.to_string()) })
+    })
+    .unwrap();
+}
+
+/// Messages that were put aside, by all instances.
+fn dead(instances: &mut [Instance]) -> f64 {
+    instances
+        .iter_mut()
+        .map(|instance| instance.metric("muster_dead_letters_total ").unwrap())
+        .sum()
+}
+
+#[test]
+fn rules_that_cannot_be_taken_over_hold_up_no_others_and_are_told() {
+    let stage = stage_with(&shop(), 1);
+    let mut one = stage.start("one").unwrap();
+    // Enough for what is small.
+    let limits = "[modules.limits]\ncomponent_bytes = 20000\n";
+    let mut two = Instance::start(&stage.settings("two", limits).unwrap()).unwrap();
+    two.wait_ready().unwrap();
+    let large: String = (0..400)
+        .map(|at| format!("  - {{ id: a{at}, where: {{ profile: {{ country: C{at} }} }} }}\n"))
+        .collect();
+    let deploy = |one: &mut Instance, workspace: &str, text: &str| {
+        let files = json!({ "definitions": [{ "name": "audiences.yaml", "text": text }] });
+        post(one, &format!("/v1/workspaces/{workspace}/rules/versions"), &files);
+        post(one, &format!("/v1/workspaces/{workspace}/rules/actions/promote"), &json!({}));
+    };
+    // The first by name is the one that fails.
+    deploy(&mut one, "first", &format!("audiences:\n{large}"));
+    deploy(&mut one, "shop", DEPLOYED);
+    wait_audience(&mut two, "japanese");
+    let mut ready = |is_so: &dyn Fn(u16, &str) -> bool| {
+        until("it says whether it is ready", || {
+            let (status, said) = two.ready()?;
+            Ok(if is_so(status, &said) { Ok(()) } else { Err(format!("{status}: {said}")) })
+        })
+        .unwrap();
+    };
+    ready(&|status, said| {
+        status == 503
+            && said.contains("waiting for the rules of `first`, which cannot be taken over: ")
+    });
+    assert_eq!(one.ready().unwrap().0, 200);
+    deploy(&mut one, "first", DEPLOYED);
+    ready(&|status, _| status == 200);
+}

@@ -2,9 +2,8 @@
 
 use super::super::failure::Failure;
 use super::super::{Page, Parameters, Shared, lines};
-use super::manage;
 use crate::lifecycle::{Refused, Subject, Verification, Version, names};
-use crate::manager::Change;
+use crate::manager::{ActError, Change, find_version, read_version};
 use crate::store::Store;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -55,14 +54,14 @@ pub(in crate::api) async fn verify(
     Parameters(of): Parameters<Of>,
 ) -> Result<Json<Verification>, Failure> {
     let of = of.of.unwrap_or(Subject::Rules);
-    manage(&service, workspace, move |manager, seat| {
-        let share = manager.state(seat.workspace)?.share(of);
-        let rules = seat.in_force();
-        Ok(Json(seat.worker.observe(seat.workspace, |observed| {
+    let share = service.states.of(&workspace)?.share(of);
+    let looked = tokio::task::spawn_blocking(move || {
+        let rules = service.seat(&workspace).in_force();
+        service.worker.observe(&workspace, |observed| {
             observed.verify(of, share, |key| rules.as_ref()?.describe(key))
-        })))
-    })
-    .await
+        })
+    });
+    Ok(Json(looked.await.map_err(|_| Failure::internal("verifying was broken off"))?))
 }
 
 pub(in crate::api) async fn diff_of(
@@ -70,8 +69,8 @@ pub(in crate::api) async fn diff_of(
     Path(workspace): Path<String>,
     Parameters(between): Parameters<Between>,
 ) -> Result<Json<Diff>, Failure> {
-    manage(&service, workspace, move |manager, seat| {
-        let state = manager.state(seat.workspace)?.clone();
+    let state = service.states.of(&workspace)?;
+    let read = move |store: &dyn Store| {
         let candidate = state.candidate.as_ref().map(|candidate| &candidate.version);
         // What is tried against what counts, or what counts against what did.
         let (from, to) = match candidate {
@@ -79,15 +78,15 @@ pub(in crate::api) async fn diff_of(
             None => (state.previous.as_ref(), state.active.as_ref()),
         };
         let find = |named: Option<&String>, or: Option<_>| match (named, or) {
-            (Some(name), _) => manager.find(seat.workspace, name).map(Some),
-            (None, Some(id)) => manager.version(seat.workspace, id).map(Some),
+            (Some(name), _) => find_version(store, &workspace, name).map(Some),
+            (None, Some(id)) => read_version(store, &workspace, id).map(Some),
             (None, None) => Ok(None),
         };
         let (from, to) = (find(between.from.as_ref(), from)?, find(between.to.as_ref(), to)?);
         let to = to.ok_or(Refused::NothingActive)?;
-        Ok(Json(diff(from.as_ref(), &to)))
-    })
-    .await
+        Ok::<_, ActError>(diff(from.as_ref(), &to))
+    };
+    Ok(Json(service.read(read).await?))
 }
 
 pub(super) fn diff(from: Option<&Version>, to: &Version) -> Diff {
@@ -115,19 +114,17 @@ pub(in crate::api) async fn version(
     State(service): Shared,
     Path((workspace, name)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
-    manage(&service, workspace, move |manager, seat| {
-        let version = manager.find(seat.workspace, &name)?;
-        let outline = Outline {
-            version: version.id.as_str().to_string(),
-            created: version.created,
-            by: version.by,
-            definitions: version.definitions.into_iter().map(|file| file.name).collect(),
-            components: version.components.into_iter().map(|file| file.name).collect(),
-            audiences: version.audiences,
-        };
-        Ok(Json(outline).into_response())
-    })
-    .await
+    service.states.of(&workspace)?;
+    let version = service.read(move |store| find_version(store, &workspace, &name)).await?;
+    let outline = Outline {
+        version: version.id.as_str().to_string(),
+        created: version.created,
+        by: version.by,
+        definitions: version.definitions.into_iter().map(|file| file.name).collect(),
+        components: version.components.into_iter().map(|file| file.name).collect(),
+        audiences: version.audiences,
+    };
+    Ok(Json(outline).into_response())
 }
 
 /// Changes of the rules, the latest first.
@@ -137,10 +134,7 @@ pub(in crate::api) async fn history(
     Parameters(page): Parameters<Page>,
 ) -> Result<Json<Vec<Change>>, Failure> {
     let limit = page.limit();
-    let latest = manage(&service, workspace.clone(), |manager, seat| {
-        Ok(manager.state(seat.workspace)?.revision)
-    })
-    .await?;
+    let latest = service.states.of(&workspace)?.revision;
     let before = match &page.after {
         Some(after) => after.parse::<u64>().map_err(|_| {
             Failure::bad_request("`after` is not a number: write the last `revision` seen")
