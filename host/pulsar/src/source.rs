@@ -24,6 +24,7 @@ use supervisor::Supervisor;
 
 /// Messages ready for whoever calls `receive`, of all partitions together; more of each wait behind.
 const READY_MAX: usize = 64;
+const READY_BYTES_MAX: usize = 16 << 20;
 
 /// What a source reads, and how much of it at a time.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ impl SourceSettings {
 ///
 /// Each partition has a connection of its own and is read whatever becomes of the others. What is
 /// held before it is received is, of all partitions together, about `in_flight_max` messages, at
-/// least 8 a partition, and 64 MiB; an entry that is larger than a partition's share comes whole.
+/// least 8 a partition, and 80 MiB; an entry that is larger than a partition's share comes whole.
 ///
 /// Dropping it ends its clients at once; what was given back just before may come again, which
 /// [`Source::close`] avoids.
@@ -122,7 +123,8 @@ impl Source {
         let (closing, closes) = watch::channel(false);
         let status = standing.subscribe();
         let acknowledger = Acknowledger { dead_letters: Arc::clone(&letters) };
-        let shared = Shared { standing, letters, ready: ready_sender, closing: closes };
+        let room = Arc::new(Semaphore::new(READY_BYTES_MAX));
+        let shared = Shared { standing, letters, ready: ready_sender, room, closing: closes };
         let supervisor = Supervisor::open(connection, settings, shared).await?;
         let supervisor = tokio::spawn(supervisor.run());
         Ok(Source { ready, slots, acknowledger, status, closing, supervisor })
@@ -134,7 +136,7 @@ impl Source {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.expect("the slots are never closed");
         let delivery = self.ready.recv().await;
-        let Delivery { entry, place, key, payload } =
+        let Delivery { entry, place, key, payload, .. } =
             delivery.expect("the supervisor lasts as long as its source");
         let partition = Arc::clone(&entry.outbox.partition);
         Received { partition, place, key, payload, token: Ack { entry, _slot: slot } }

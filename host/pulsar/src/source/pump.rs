@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture};
 use pulsar::proto::{BaseCommand, CommandConsumerStatsResponse, MessageIdData};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    closes,
+    READY_BYTES_MAX, closes,
     entry::{Damaged, Sealed},
     subscription,
     window::Window,
@@ -38,6 +38,8 @@ pub(crate) struct Delivery {
     pub(crate) place: Place,
     pub(crate) key: Option<String>,
     pub(crate) payload: Vec<u8>,
+    /// Room among what is ready, once it is.
+    pub(crate) _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What the pumps of a source share.
@@ -46,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) standing: Arc<Standing>,
     pub(crate) letters: Arc<Publisher>,
     pub(crate) ready: mpsc::Sender<Delivery>,
+    /// As many bytes as may be ready, of all partitions together.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
@@ -116,7 +120,7 @@ impl Pump {
     }
 
     async fn pump(&mut self) -> Result<(), WireError> {
-        let (mut closing, ready) = (self.shared.closing.clone(), self.shared.ready.clone());
+        let Shared { mut closing, ready, room, .. } = self.shared.clone();
         // A broker that answers nothing must not pass for one that works.
         self.ask().await?;
         loop {
@@ -138,10 +142,10 @@ impl Pump {
                     self.outbox.put(id);
                 }
                 // Receivers gone means that the source closes, which the first branch sees.
-                Ok(place) = ready.reserve(), if !self.opened.is_empty() => {
+                Ok((place, room)) = space(&ready, &room, self.opened.front()), if !self.opened.is_empty() => {
                     if let Some(delivery) = self.opened.pop_front() {
                         self.window.passed();
-                        place.send(delivery);
+                        place.send(Delivery { _room: room, ..delivery });
                     }
                 }
                 frame = self.session.next(), if is_open => self.hear(frame?).await?,
@@ -194,6 +198,7 @@ impl Pump {
                     place: Place { batch, ..place },
                     key: message.key,
                     payload: message.payload,
+                    _room: None,
                 }));
             }
             Err(Damaged { key, payload, damage }) => {
@@ -271,6 +276,19 @@ impl Pump {
         let leaving = timeout(self.request_time, subscription::leave(&mut self.session)).await;
         leaving.unwrap_or(Err(WireError::Silent(self.request_time)))
     }
+}
+
+/// A place among what is ready, and room for the delivery's bytes there.
+async fn space<'a>(
+    ready: &'a mpsc::Sender<Delivery>,
+    room: &Arc<Semaphore>,
+    delivery: Option<&Delivery>,
+) -> Result<(mpsc::Permit<'a, Delivery>, Option<OwnedSemaphorePermit>), mpsc::error::SendError<()>>
+{
+    let bytes = delivery.map_or(0, |delivery| delivery.payload.len()).min(READY_BYTES_MAX);
+    // One that is longer than all the room takes all of it.
+    let room = Arc::clone(room).acquire_many_owned(bytes as u32).await;
+    Ok((ready.reserve().await?, room.ok()))
 }
 
 /// What to acknowledge when the letter is published, where there is one.
