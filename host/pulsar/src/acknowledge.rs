@@ -10,11 +10,7 @@ use std::{
 use pulsar::proto::MessageIdData;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::{
-    Received,
-    message::{PARTITION, PLACE, REASON},
-    publisher::{Line, Publisher},
-};
+use crate::{Received, dead_letter::letter, publisher::Publisher};
 
 /// Stands for one delivered message: to be handed to [`Acknowledger::done`] once the message is
 /// durable elsewhere.
@@ -84,7 +80,7 @@ impl Outbox {
         self.out.load(Ordering::Acquire) == 0 && self.is_empty()
     }
 
-    fn put(&self, id: MessageIdData) {
+    pub(crate) fn put(&self, id: MessageIdData) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         self.filled.notify_one();
     }
@@ -133,17 +129,15 @@ impl Acknowledger {
     }
 
     /// Puts a message that can't be used into the dead-letter topic, with its key and the properties
-    /// [`REASON`], [`PARTITION`] and [`PLACE`], and then gives it back.
+    /// [`REASON`](crate::REASON), [`PARTITION`](crate::PARTITION) and [`PLACE`](crate::PLACE), and
+    /// then gives it back. Of a payload beyond 1 MiB the letter has the beginning, and the property
+    /// [`LENGTH`](crate::LENGTH).
     ///
     /// It returns when the broker has confirmed the letter, however long that takes.
     pub async fn dead_letter(&self, received: Received, reason: &str) {
         let Received { partition, place, key, payload, token } = received;
-        let properties = vec![
-            (REASON, reason.to_owned()),
-            (PARTITION, partition.to_string()),
-            (PLACE, place.to_string()),
-        ];
-        self.dead_letters.publish(vec![Line { key, properties, payload }]).await;
+        let letter = letter(&partition, place, key, payload, reason);
+        self.dead_letters.publish(vec![letter]).await;
         self.done(token);
     }
 }

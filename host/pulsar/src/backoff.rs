@@ -1,35 +1,8 @@
-//! What a client waits for, and how long between two attempts.
+//! How long to wait between two attempts.
 use std::time::{Duration, Instant};
-
-use tokio::sync::watch;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
-
-/// How a source or a sink stands with its brokers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Every partition has a client at work.
-    Connected,
-    /// The client is being built anew.
-    Waiting {
-        /// What went wrong last.
-        reason: String,
-        /// When it first did.
-        since: Instant,
-    },
-}
-
-/// Reports a failure; `since` stays that of the first of a row.
-pub(crate) fn report(status: &watch::Sender<Status>, reason: String) {
-    status.send_modify(|status| {
-        let since = match status {
-            Status::Connected => Instant::now(),
-            Status::Waiting { since, .. } => *since,
-        };
-        *status = Status::Waiting { reason, since };
-    });
-}
 
 /// Pauses that double, up to a longest one, each shortened by chance so that the instances that one
 /// broker has lost do not come back as one.

@@ -6,7 +6,9 @@ use pulsar::{
     Authentication, ConnectionRetryOptions, OperationRetryOptions, Pulsar, TokioExecutor,
 };
 
-use crate::PulsarError;
+use url::Url;
+
+use crate::{PulsarError, wire::Session};
 
 pub(crate) type Client = Pulsar<TokioExecutor>;
 
@@ -14,6 +16,13 @@ pub(crate) type Client = Pulsar<TokioExecutor>;
 /// moment of it is for the one who builds clients, who says in the status what is waited for.
 const ATTEMPTS_MAX: u32 = 8;
 const ATTEMPT_AFTER: Duration = Duration::from_millis(250);
+
+/// A client that is connected.
+pub(crate) struct Reached {
+    pub(crate) client: Client,
+    /// The longest message that the service takes.
+    pub(crate) message_bytes_max: usize,
+}
 
 /// How the service is reached.
 #[derive(Clone)]
@@ -42,11 +51,20 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     /// A new client, connected.
-    pub(crate) async fn client(&self) -> Result<Client, PulsarError> {
+    ///
+    /// It is greeted once beforehand: of what is said in a greeting the client keeps neither why it
+    /// is refused nor what may be sent.
+    pub(crate) async fn client(&self) -> Result<Reached, PulsarError> {
         let host = self.url.strip_prefix("pulsar://").or(self.url.strip_prefix("pulsar+ssl://"));
-        if host.is_none_or(|host| host.is_empty() || host.starts_with([':', '/'])) {
-            return Err(PulsarError::Address { url: self.url.clone() });
+        let url = Url::parse(&self.url).ok().filter(|url| url.has_host() && host.is_some());
+        let url = url.ok_or_else(|| PulsarError::Address { url: self.url.clone() })?;
+        if let Some(path) = &self.authority {
+            std::fs::metadata(path)
+                .map_err(|source| PulsarError::Authority { path: path.clone(), source })?;
         }
+        let greeted = Session::open(self, &url, None).await;
+        let message_bytes_max =
+            greeted.map_err(|error| PulsarError::greeting(error, &self.url))?.message_bytes_max;
         let mut builder = Pulsar::builder(self.url.clone(), TokioExecutor)
             .with_connection_retry_options(ConnectionRetryOptions {
                 connection_timeout: self.request_time,
@@ -67,7 +85,8 @@ impl Connection {
                 .with_certificate_chain_file(path)
                 .map_err(|source| PulsarError::Authority { path: path.clone(), source })?;
         }
-        self.bounded("", "", builder.build().boxed()).await
+        let client = self.bounded("", "", builder.build().boxed()).await?;
+        Ok(Reached { client, message_bytes_max })
     }
 
     /// The partitions of a topic by name; the topic itself where it has none.

@@ -6,6 +6,8 @@ use pulsar::{
     proto::ServerError,
 };
 
+use crate::wire::WireError;
+
 /// Why a source or a sink was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum PulsarError {
@@ -42,12 +44,32 @@ pub enum PulsarError {
         /// What the client says.
         reason: String,
     },
-    /// Somebody answers, but ends the greeting: for the most part since it doesn't believe the token,
-    /// or wants one. The client hides what exactly was said, and logs it.
+    /// Somebody takes connections there, and ends them before it has said anything.
+    #[error(
+        "`{url}` takes connections and ends them: a broker that is starting does so for a while, and \
+         one that speaks TLS with whoever doesn't: then write `pulsar+ssl://` ({reason})"
+    )]
+    Unready {
+        /// The address tried.
+        url: String,
+        /// How the connection ended.
+        reason: String,
+    },
+    /// The two sides don't agree on TLS.
+    #[error(
+        "`{url}` cannot be trusted: name the authority that signed its certificate, and the host as \
+         in the certificate; where it doesn't speak TLS, write `pulsar://` ({reason})"
+    )]
+    Untrusted {
+        /// The address tried.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The service doesn't believe the token, or wants one.
     #[error(
         "`{url}` answers but does not let this client in: give a token that is whole, in date and \
-         made for this service; where it speaks TLS, write `pulsar+ssl://` and name the authority of \
-         its certificate ({reason})"
+         made for this service ({reason})"
     )]
     Credentials {
         /// The address tried.
@@ -101,17 +123,61 @@ pub enum PulsarError {
 impl PulsarError {
     /// What an error of the client means for who wants to use `topic`, under `name`.
     pub(crate) fn of(error: &pulsar::Error, url: &str, topic: &str, name: &str) -> PulsarError {
-        let (url, topic, reason) = (url.to_owned(), topic.to_owned(), error.to_string());
+        let reason = error.to_string();
         match server_error(error) {
-            Some(ServerError::AuthenticationError) => PulsarError::Credentials { url, reason },
-            Some(ServerError::AuthorizationError) => PulsarError::Forbidden { topic, reason },
-            Some(ServerError::TopicNotFound) => PulsarError::MissingTopic { topic },
-            Some(ServerError::ProducerBusy | ServerError::ConsumerBusy) => {
+            Some(kind) => PulsarError::refused(kind, reason, url, topic, name),
+            None => PulsarError::Unreachable { url: url.to_owned(), reason },
+        }
+    }
+
+    /// The same of an error of a connection.
+    pub(crate) fn wire(error: WireError, url: &str, topic: &str, name: &str) -> PulsarError {
+        let reason = error.to_string();
+        match error {
+            WireError::Refused { kind, said } => {
+                let kind = kind.unwrap_or(ServerError::UnknownError);
+                PulsarError::refused(kind, said, url, topic, name)
+            }
+            _ => PulsarError::Unreachable { url: url.to_owned(), reason },
+        }
+    }
+
+    /// What it means that a connection was not made, or ended before the broker has greeted.
+    pub(crate) fn greeting(error: WireError, url: &str) -> PulsarError {
+        let (url, reason) = (url.to_owned(), error.to_string());
+        match error {
+            WireError::Tls(_) => PulsarError::Untrusted { url, reason },
+            WireError::Ended | WireError::Io(_) | WireError::Odd(_) => {
+                PulsarError::Unready { url, reason }
+            }
+            WireError::Refused {
+                kind: Some(ServerError::AuthenticationError | ServerError::AuthorizationError),
+                said,
+            } => PulsarError::Credentials { url, reason: said },
+            WireError::Refused { .. } | WireError::Connect(_) | WireError::Silent(_) => {
+                PulsarError::Unreachable { url, reason }
+            }
+        }
+    }
+
+    fn refused(
+        kind: ServerError,
+        reason: String,
+        url: &str,
+        topic: &str,
+        name: &str,
+    ) -> PulsarError {
+        let topic = topic.to_owned();
+        match kind {
+            ServerError::AuthenticationError => {
+                PulsarError::Credentials { url: url.to_owned(), reason }
+            }
+            ServerError::AuthorizationError => PulsarError::Forbidden { topic, reason },
+            ServerError::TopicNotFound => PulsarError::MissingTopic { topic },
+            ServerError::ProducerBusy | ServerError::ConsumerBusy => {
                 PulsarError::Taken { topic, name: name.to_owned(), reason }
             }
-            Some(_) => PulsarError::Refused { topic, reason },
-            None if ended_greeting(error) => PulsarError::Credentials { url, reason },
-            None => PulsarError::Unreachable { url, reason },
+            _ => PulsarError::Refused { topic, reason },
         }
     }
 }
@@ -129,16 +195,5 @@ fn server_error(error: &pulsar::Error) -> Option<ServerError> {
     match connection {
         ConnectionError::PulsarError(kind, _) => *kind,
         _ => None,
-    }
-}
-
-/// Whether the connection was made and then refused. The client tries again by itself after a refused
-/// or silent address only; all else it calls fatal, in an error without a kind of its own.
-fn ended_greeting(error: &pulsar::Error) -> bool {
-    match error {
-        pulsar::Error::Connection(ConnectionError::Io(error)) => {
-            error.kind() == io::ErrorKind::Other && error.to_string().starts_with("fatal error")
-        }
-        _ => false,
     }
 }

@@ -13,16 +13,19 @@
 mod acknowledge;
 mod backoff;
 mod connection;
+mod dead_letter;
 mod error;
 mod message;
 mod publisher;
 mod sink;
 mod source;
+mod status;
+mod wire;
 
 pub use acknowledge::{Ack, Acknowledger};
-pub use backoff::Status;
 pub use connection::Connection;
 pub use error::PulsarError;
-pub use message::{ID, Outgoing, PARTITION, PLACE, Place, REASON, Received};
+pub use message::{ID, LENGTH, Outgoing, PARTITION, PLACE, Place, REASON, Received};
 pub use sink::Sink;
 pub use source::{Source, SourceSettings};
+pub use status::Status;

@@ -17,6 +17,10 @@ pub const PARTITION: &str = "partition";
 /// The property of a dead letter that says where in its partition it was, as `ledger:entry:batch`.
 pub const PLACE: &str = "place";
 
+/// The property of a dead letter that says how many bytes its message had, where it has only the
+/// first of them.
+pub const LENGTH: &str = "length";
+
 /// Where a message was in its partition. Places of one partition are ordered as its messages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {

@@ -1,5 +1,5 @@
 //! Publishing until it is confirmed: what a sink and the dead letters share.
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use futures_util::future::{FutureExt, join_all, try_join_all};
 use pulsar::{
@@ -9,8 +9,10 @@ use tokio::sync::{Mutex, watch};
 
 use crate::{
     Connection, PulsarError, Status,
-    backoff::{Backoff, report},
-    connection::{Client, full_name},
+    backoff::Backoff,
+    connection::{Client, Reached, full_name},
+    message::ID,
+    status::Standing,
 };
 
 /// A batch is one entry, which is stored and confirmed whole: as much as costs little to repeat, far
@@ -39,10 +41,17 @@ impl Line {
         }
     }
 
+    /// How long it is when it is sent, or a little less: brokers leave some room for what is missing.
     fn bytes(&self) -> usize {
         let properties: usize =
             self.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.payload.len() + self.key.as_ref().map_or(0, String::len) + properties
+        // The key of a batch's only message is in it twice.
+        self.payload.len() + self.key.as_ref().map_or(0, String::len) * 2 + properties
+    }
+
+    fn id(&self) -> &str {
+        let id = self.properties.iter().find(|(name, _)| *name == ID);
+        id.map_or("", |(_, id)| id)
     }
 }
 
@@ -52,15 +61,16 @@ impl Line {
 /// turn, whatever their keys. Here each partition has a producer, and a line goes where its key says.
 pub(crate) struct Publisher {
     connection: Connection,
-    topic: String,
+    topic: Arc<str>,
     /// With a name, a new producer gets in only when the one before it is gone with all it sent, so
     /// that what was on its way can't come after what is sent later.
     name: Option<String>,
     producers: Mutex<Option<Producers>>,
-    status: watch::Sender<Status>,
+    standing: Arc<Standing>,
 }
 
 struct Producers {
+    message_bytes_max: usize,
     partitions: Vec<Producer<TokioExecutor>>,
     /// Held because producers look for their broker through it.
     _client: Client,
@@ -71,15 +81,16 @@ impl Publisher {
         connection: Connection,
         topic: &str,
         name: Option<String>,
+        standing: Arc<Standing>,
     ) -> Result<Publisher, PulsarError> {
-        let topic = full_name(topic);
+        let topic = Arc::from(full_name(topic));
         let producers = Producers::build(&connection, &topic, name.as_deref()).await?;
-        let (status, _) = watch::channel(Status::Connected);
-        Ok(Publisher { connection, topic, name, producers: Mutex::new(Some(producers)), status })
+        let producers = Mutex::new(Some(producers));
+        Ok(Publisher { connection, topic, name, producers, standing })
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
-        self.status.subscribe()
+        self.standing.subscribe()
     }
 
     /// Publishes all lines, in order per key, and returns when all are confirmed.
@@ -95,7 +106,7 @@ impl Publisher {
                 None => match self.build().await {
                     Ok(current) => current,
                     Err(error) => {
-                        report(&self.status, error.to_string());
+                        self.standing.fails(&self.topic, error.to_string());
                         backoff.pause().await;
                         continue;
                     }
@@ -104,10 +115,15 @@ impl Publisher {
             let (left, failure) = current.send(&self.connection, lines).await;
             lines = left;
             match failure {
-                None => *producers = Some(current),
+                None => {
+                    *producers = Some(current);
+                    self.standing.works(&self.topic);
+                }
                 Some(reason) => {
-                    tracing::warn!(topic = self.topic, reason, left = lines.len(), "not confirmed");
-                    report(&self.status, reason);
+                    let (topic, left) = (&*self.topic, lines.len());
+                    tracing::warn!(topic, reason, left, "not confirmed");
+                    self.standing.fails(&self.topic, reason);
+                    // It is built anew, so that it is known what its broker takes then.
                     drop(current);
                     backoff.worked_since(start);
                     backoff.pause().await;
@@ -117,10 +133,7 @@ impl Publisher {
     }
 
     async fn build(&self) -> Result<Producers, PulsarError> {
-        let name = self.name.as_deref();
-        let producers = Producers::build(&self.connection, &self.topic, name).await?;
-        self.status.send_replace(Status::Connected);
-        Ok(producers)
+        Producers::build(&self.connection, &self.topic, self.name.as_deref()).await
     }
 }
 
@@ -130,7 +143,7 @@ impl Producers {
         topic: &str,
         name: Option<&str>,
     ) -> Result<Producers, PulsarError> {
-        let client = connection.client().await?;
+        let Reached { client, message_bytes_max } = connection.client().await?;
         let partitions = connection.partitions(&client, topic).await?;
         let partitions = try_join_all(partitions.iter().map(|partition| {
             let mut builder = client.producer().with_topic(&**partition).with_options(
@@ -147,15 +160,37 @@ impl Producers {
             connection.bounded(topic, name.unwrap_or_default(), builder.build().boxed())
         }))
         .await?;
-        Ok(Producers { partitions, _client: client })
+        Ok(Producers { message_bytes_max, partitions, _client: client })
     }
 
-    /// Sends all lines, and says which were not confirmed, in order, and why.
+    /// Sends all lines, up to one that is too long, and says which were not confirmed, in order, and
+    /// why.
     async fn send(
+        &mut self,
+        connection: &Connection,
+        mut lines: Vec<Line>,
+    ) -> (Vec<Line>, Option<String>) {
+        let bytes_max = self.message_bytes_max;
+        let fit = lines.iter().take_while(|line| line.bytes() <= bytes_max).count();
+        let behind = lines.split_off(fit);
+        let too_long = behind.first().map(|line| {
+            let (id, bytes) = (line.id(), line.bytes());
+            format!(
+                "the line `{id}` has {bytes} bytes, and the broker takes {bytes_max}: raise its \
+                 `maxMessageSize`"
+            )
+        });
+        let (mut left, failure) = self.send_fitting(connection, lines).await;
+        left.extend(behind);
+        (left, failure.or(too_long))
+    }
+
+    async fn send_fitting(
         &mut self,
         connection: &Connection,
         lines: Vec<Line>,
     ) -> (Vec<Line>, Option<String>) {
+        let batch_bytes_max = BATCH_BYTES_MAX.min(self.message_bytes_max);
         let count = self.partitions.len();
         let mut queues: Vec<Vec<(usize, Line)>> = vec![Vec::new(); count];
         for (number, line) in lines.into_iter().enumerate() {
@@ -164,7 +199,9 @@ impl Producers {
             queues[partition].push((number, line));
         }
         let sends = self.partitions.iter_mut().zip(queues);
-        let sent = join_all(sends.map(|(producer, queue)| send_all(connection, producer, queue)));
+        let sent = join_all(
+            sends.map(|(producer, queue)| send_all(connection, producer, queue, batch_bytes_max)),
+        );
         let (mut left, mut failure) = (Vec::new(), None);
         for (unconfirmed, reason) in sent.await {
             left.extend(unconfirmed);
@@ -182,9 +219,10 @@ async fn send_all(
     connection: &Connection,
     producer: &mut Producer<TokioExecutor>,
     mut lines: Vec<(usize, Line)>,
+    batch_bytes_max: usize,
 ) -> (Vec<(usize, Line)>, Option<String>) {
     while !lines.is_empty() {
-        let length = batch_length(&lines);
+        let length = batch_length(&lines, batch_bytes_max);
         let batch = lines[..length].iter().map(|(_, line)| line.message()).collect();
         if let Err(error) = connection.bounded("", "", send_batch(producer, batch).boxed()).await {
             return (lines, Some(error.to_string()));
@@ -194,11 +232,11 @@ async fn send_all(
     (lines, None)
 }
 
-fn batch_length(lines: &[(usize, Line)]) -> usize {
+fn batch_length(lines: &[(usize, Line)], bytes_max: usize) -> usize {
     let mut bytes = 0;
     let fits = lines.iter().take(BATCH_LINES_MAX).take_while(|(_, line)| {
         bytes += line.bytes();
-        bytes <= BATCH_BYTES_MAX
+        bytes <= bytes_max
     });
     fits.count().max(1)
 }

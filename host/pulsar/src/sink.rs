@@ -7,6 +7,7 @@ use crate::{
     Connection, Outgoing, PulsarError, Status,
     message::ID,
     publisher::{Line, Publisher},
+    status::Standing,
 };
 
 /// Publishes lines to a topic, in order per key.
@@ -40,13 +41,15 @@ impl Sink {
         producer_name: &str,
     ) -> Result<Sink, PulsarError> {
         let name = Some(producer_name.to_owned());
-        Ok(Sink { publisher: Publisher::open(connection, topic, name).await? })
+        Ok(Sink { publisher: Publisher::open(connection, topic, name, Standing::new()).await? })
     }
 
     /// Publishes all lines, those of a key in their order, each with its id as property
     /// [`ID`](crate::ID), and returns when the broker has confirmed every one.
     ///
-    /// It goes on through outages and sends what was not confirmed again, under the same ids. When
+    /// It goes on through outages and sends what was not confirmed again, under the same ids. A line
+    /// that is longer than the broker takes, and all behind it, waits until the broker takes it
+    /// (`maxMessageSize`), and [`Sink::status`] names it; it is neither sent nor left out. When
     /// two tasks publish at once, one waits for the other. Dropping the future leaves any part of
     /// the lines published.
     pub async fn publish(&self, lines: Vec<Outgoing>) {

@@ -1,6 +1,11 @@
 //! Messages in.
+mod entry;
+mod lookups;
 mod pump;
+mod reader;
+mod subscription;
 mod supervisor;
+mod window;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -11,14 +16,15 @@ use tokio::{
 
 use crate::{
     Ack, Acknowledger, Connection, PulsarError, Received, Status, connection::full_name,
-    publisher::Publisher,
+    publisher::Publisher, status::Standing,
 };
 
-use pump::Delivery;
+use pump::{Delivery, Shared};
 use supervisor::Supervisor;
 
 /// Messages ready for whoever calls `receive`, of all partitions together; more of each wait behind.
 const READY_MAX: usize = 64;
+const READY_BYTES_MAX: usize = 16 << 20;
 
 /// What a source reads, and how much of it at a time.
 #[derive(Clone, Debug)]
@@ -70,7 +76,12 @@ impl SourceSettings {
 /// before it in its partition were delivered, here or to the instance that acknowledged them.
 ///
 /// No message is ever handed back as failed, which would bring all of its partition back. One that
-/// can't be used goes to the dead letters.
+/// can't be used goes to the dead letters; so does, by itself, an entry that can't be taken apart:
+/// encrypted, damaged, or longer than 32 MiB when it is decompressed.
+///
+/// Each partition has a connection of its own and is read whatever becomes of the others. What is
+/// held before it is received is, of all partitions together, about `in_flight_max` messages, at
+/// least 8 a partition, and 80 MiB; an entry that is larger than a partition's share comes whole.
 ///
 /// Dropping it ends its clients at once; what was given back just before may come again, which
 /// [`Source::close`] avoids.
@@ -102,20 +113,21 @@ impl Source {
         settings.check()?;
         settings.topics.iter_mut().for_each(|topic| *topic = full_name(topic));
         // Without a name: instances may share the topic, and letters need no order.
-        let letters = Publisher::open(connection.clone(), &settings.dead_letters, None).await?;
+        let standing = Standing::new();
+        let topic = &settings.dead_letters;
+        let letters =
+            Publisher::open(connection.clone(), topic, None, Arc::clone(&standing)).await?;
+        let letters = Arc::new(letters);
         let slots = Arc::new(Semaphore::new(settings.in_flight_max));
-        let (sender, ready) = mpsc::channel(READY_MAX);
+        let (ready_sender, ready) = mpsc::channel(READY_MAX);
         let (closing, closes) = watch::channel(false);
-        let supervisor = Supervisor::open(connection, settings, sender, closes).await?;
-        let status = supervisor.status();
-        Ok(Source {
-            ready,
-            slots,
-            acknowledger: Acknowledger { dead_letters: Arc::new(letters) },
-            status,
-            closing,
-            supervisor: tokio::spawn(supervisor.run()),
-        })
+        let status = standing.subscribe();
+        let acknowledger = Acknowledger { dead_letters: Arc::clone(&letters) };
+        let room = Arc::new(Semaphore::new(READY_BYTES_MAX));
+        let shared = Shared { standing, letters, ready: ready_sender, room, closing: closes };
+        let supervisor = Supervisor::open(connection, settings, shared).await?;
+        let supervisor = tokio::spawn(supervisor.run());
+        Ok(Source { ready, slots, acknowledger, status, closing, supervisor })
     }
 
     /// The next message, as soon as there is one and fewer than `in_flight_max` are out. It waits
@@ -124,13 +136,13 @@ impl Source {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.expect("the slots are never closed");
         let delivery = self.ready.recv().await;
-        let Delivery { entry, place, key, payload } =
+        let Delivery { entry, place, key, payload, .. } =
             delivery.expect("the supervisor lasts as long as its source");
         let partition = Arc::clone(&entry.outbox.partition);
         Received { partition, place, key, payload, token: Ack { entry, _slot: slot } }
     }
 
-    /// How it stands with its brokers.
+    /// How it stands with its brokers: every partition, and the dead letters' topic.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }

@@ -55,6 +55,7 @@ pub struct PulsarServer {
     arguments: Vec<String>,
     directory: PathBuf,
     service_url: String,
+    secure_url: Option<String>,
     admin: PulsarAdmin,
     secret: Option<[u8; 32]>,
     /// Held so that nobody takes the directory for abandoned.
@@ -64,17 +65,35 @@ pub struct PulsarServer {
 impl PulsarServer {
     /// Starts a broker on free ports and waits until it answers, which takes some 15 s.
     pub fn start(options: PulsarOptions) -> Result<PulsarServer> {
+        PulsarServer::launch(options, None)
+    }
+
+    /// The same, listening for TLS too: with a chain of certificates for `127.0.0.1` and its key, each
+    /// a PEM file.
+    pub fn start_secured(certificates: &Path, key: &Path) -> Result<PulsarServer> {
+        PulsarServer::launch(PulsarOptions::default(), Some((certificates, key)))
+    }
+
+    fn launch(options: PulsarOptions, tls: Option<(&Path, &Path)>) -> Result<PulsarServer> {
         let jars = fetch("pulsar")?;
         let (directory, lock) = run_directory("pulsar")?;
         let (service, web, bookie) = (free_port()?, free_port()?, free_port()?);
         let secret = options.tokens.then(|| std::array::from_fn(|_| fastrand::u8(..)));
-        fs::write(directory.join("broker.conf"), settings(service, web, secret.as_ref()))?;
+        let mut configuration = settings(service, web, secret.as_ref());
+        let mut secure_url = None;
+        if let Some((certificates, key)) = tls {
+            let port = free_port()?;
+            configuration.push_str(&secured(port, certificates, key));
+            secure_url = Some(format!("pulsar+ssl://127.0.0.1:{port}"));
+        }
+        fs::write(directory.join("broker.conf"), configuration)?;
         let token = secret.map(|secret| token::token(&secret, token::ADMINISTRATOR));
         let mut server = PulsarServer {
             process: None,
             arguments: arguments(&jars, &directory, bookie),
             directory,
             service_url: format!("pulsar://127.0.0.1:{service}"),
+            secure_url,
             admin: PulsarAdmin::new(format!("http://127.0.0.1:{web}"), token),
             secret,
             _lock: lock,
@@ -86,6 +105,11 @@ impl PulsarServer {
     /// Where clients connect: `pulsar://…`.
     pub fn service_url(&self) -> &str {
         &self.service_url
+    }
+
+    /// Where clients connect that speak TLS: `pulsar+ssl://…`, where it listens for them.
+    pub fn secure_url(&self) -> Option<&str> {
+        self.secure_url.as_deref()
     }
 
     /// Where the admin REST API listens: `http://…`.
@@ -254,4 +278,17 @@ fn settings(service: u16, web: u16, secret: Option<&[u8; 32]>) -> String {
         ));
     }
     settings
+}
+
+/// What of the configuration makes the broker listen for TLS.
+fn secured(port: u16, certificates: &Path, key: &Path) -> String {
+    format!(
+        "brokerServicePortTls={port}\n\
+         tlsCertificateFilePath={}\n\
+         tlsKeyFilePath={}\n\
+         tlsTrustCertsFilePath={}\n",
+        certificates.display(),
+        key.display(),
+        certificates.display()
+    )
 }

@@ -1,34 +1,36 @@
 //! One partition: what comes in is passed on, what is done is acknowledged, silence is looked into.
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt};
-use pulsar::{
-    Consumer, ConsumerOptions, SubType, TokioExecutor,
-    consumer::{InitialPosition, Message},
-    proto::MessageIdData,
-};
+use futures_util::{FutureExt, future::BoxFuture};
+use pulsar::proto::{BaseCommand, CommandConsumerStatsResponse, MessageIdData};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
-    Connection, Place, PulsarError, SourceSettings,
+    Place, SourceSettings,
     acknowledge::{Entry, Outbox},
-    connection::Client,
+    dead_letter::letter,
+    publisher::Publisher,
+    status::Standing,
+    wire::{Frame, Session, WireError},
 };
 
-use super::closes;
+use super::{
+    READY_BYTES_MAX, closes,
+    entry::{Damaged, Sealed},
+    subscription,
+    window::Window,
+};
 
-/// After an acknowledgement, how long the client must have had nothing to hand over to be sure that
-/// it got as far as sending it.
-const SETTLED_AFTER: Duration = Duration::from_millis(50);
+/// What an entry may hold when its payload is decompressed. A few bytes can be made to stand for any
+/// number, which would end the process, and that of whoever has the partition next.
+const ENTRY_BYTES_MAX: usize = 32 << 20;
 
-/// How long a pump that closes waits for that while messages keep coming.
-const CLOSED_WITHIN: Duration = Duration::from_secs(1);
-
-/// While acknowledgements wait, so many times more than usual may be taken in.
-const HELD_FACTOR: usize = 16;
+/// How often a broker is told that the client is there while nothing is taken in from it, not even
+/// its questions. Brokers wait for at least 5 s, and usually 30.
+const PING_EVERY: Duration = Duration::from_secs(1);
 
 /// A message on its way to whoever receives it.
 pub(crate) struct Delivery {
@@ -36,191 +38,263 @@ pub(crate) struct Delivery {
     pub(crate) place: Place,
     pub(crate) key: Option<String>,
     pub(crate) payload: Vec<u8>,
+    /// Room among what is ready, once it is.
+    pub(crate) _room: Option<OwnedSemaphorePermit>,
 }
 
-/// A partition's client.
+/// What the pumps of a source share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) letters: Arc<Publisher>,
+    pub(crate) ready: mpsc::Sender<Delivery>,
+    /// As many bytes as may be ready, of all partitions together.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+/// A partition's consumer, on a connection of its own.
 ///
-/// The client sends acknowledgements and takes messages in on one task, which stands still while
-/// nobody takes the messages from it. So a pump goes on taking them while it has something
-/// acknowledged, even when nobody receives.
+/// It writes acknowledgements and reads what comes as it is able to, the one never waiting for the
+/// other. Nor does the broker: it sends what it was asked for and no more.
 pub(crate) struct Pump {
-    consumer: Consumer<Vec<u8>, TokioExecutor>,
+    session: Session,
     outbox: Arc<Outbox>,
-    held: VecDeque<Delivery>,
-    held_max: usize,
-    entry: Option<Arc<Entry>>,
-    settling: bool,
+    shared: Shared,
+    request_time: Duration,
+    stalled_after: Duration,
+    window: Window,
+    held: VecDeque<Sealed>,
+    /// What is left of the entry that was taken apart last.
+    opened: VecDeque<Delivery>,
+    /// The letter of an entry that can't be taken apart; it gives what to acknowledge then.
+    letter: Option<BoxFuture<'static, MessageIdData>>,
+    is_active: bool,
     heard: Instant,
-    starved: bool,
-    waiting: bool,
+    /// Until when the broker's answer about this consumer must be there.
+    answered_by: Option<Instant>,
+    /// How many looks in a row found messages that don't come.
+    idle_looks: u32,
 }
 
 impl Pump {
-    /// Subscribes to the partition; the broker may send `prefetch` messages ahead.
+    /// Subscribes. When it fails the connection is gone, and with it all that the broker may have
+    /// made of a request that it hasn't answered.
     pub(crate) async fn open(
-        connection: &Connection,
-        client: &Client,
+        mut session: Session,
+        request_time: Duration,
         settings: &SourceSettings,
         outbox: Arc<Outbox>,
-        prefetch: u32,
-    ) -> Result<Pump, PulsarError> {
-        let options = ConsumerOptions::default()
-            .with_initial_position(InitialPosition::Earliest)
-            // Twice as many as may be on their way: so the client is not held up by its own queue
-            // as soon as that has been emptied.
-            .with_receiver_queue_size(prefetch * 2);
-        let building = client
-            .consumer()
-            .with_topic(&*outbox.partition)
-            .with_subscription(&settings.subscription)
-            .with_subscription_type(SubType::Failover)
-            .with_consumer_name(&settings.consumer)
-            .with_batch_size(prefetch)
-            .with_options(options)
-            .build()
-            .boxed();
-        let consumer =
-            connection.bounded(&outbox.partition, &settings.subscription, building).await?;
+        window: Window,
+        shared: Shared,
+    ) -> Result<Pump, WireError> {
+        let subscribing = subscription::subscribe(&mut session, &outbox.partition, settings);
+        let is_active = timeout(request_time, subscribing.boxed())
+            .await
+            .unwrap_or(Err(WireError::Silent(request_time)))?;
         Ok(Pump {
-            consumer,
+            session,
             outbox,
+            shared,
+            request_time,
+            stalled_after: settings.stalled_after,
+            window,
             held: VecDeque::new(),
-            held_max: prefetch as usize,
-            entry: None,
-            settling: false,
+            opened: VecDeque::new(),
+            letter: None,
+            is_active,
             heard: Instant::now(),
-            starved: false,
-            waiting: false,
+            answered_by: None,
+            idle_looks: 0,
         })
     }
 
-    pub(crate) fn partition(&self) -> Arc<str> {
-        Arc::clone(&self.outbox.partition)
+    /// Runs until the connection fails, and says how; or, when the source closes, until what was
+    /// given back is acknowledged.
+    pub(crate) async fn run(mut self) -> Result<(), String> {
+        let ended = self.pump().await;
+        match ended {
+            Ok(()) => self.close().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
-    /// Runs until the client fails, and says how; or, when `closing` comes true, until what was
-    /// given back is acknowledged.
-    pub(crate) async fn run(
-        mut self,
-        connection: Connection,
-        stalled_after: Duration,
-        ready: mpsc::Sender<Delivery>,
-        mut closing: watch::Receiver<bool>,
-    ) -> Result<(), String> {
+    async fn pump(&mut self) -> Result<(), WireError> {
+        let Shared { mut closing, ready, room, .. } = self.shared.clone();
+        // A broker that answers nothing must not pass for one that works.
+        self.ask().await?;
         loop {
-            let held_max = self.held_max * if self.settling { HELD_FACTOR } else { 1 };
-            let wants = self.held.len() < held_max;
+            if let Some(permits) = self.window.ask() {
+                self.session.send(subscription::flow(permits)).await?;
+            }
+            self.open_next();
+            let is_open = self.window.is_open();
+            let is_idle = self.window.is_empty() && self.letter.is_none();
+            let look_at = self.answered_by.unwrap_or(self.heard + self.stalled_after);
             tokio::select! {
                 biased;
-                () = closes(&mut closing) => return self.close(&connection).await,
+                () = closes(&mut closing) => return Ok(()),
                 entries = self.outbox.take() => {
-                    for id in entries {
-                        let partition = &self.outbox.partition;
-                        let sent = self.consumer.ack_with_id(partition, id).await;
-                        sent.map_err(|error| error.to_string())?;
-                    }
-                    self.settling = true;
+                    self.session.send(subscription::acknowledge(entries)).await?;
+                }
+                id = published(&mut self.letter) => {
+                    self.letter = None;
+                    self.outbox.put(id);
                 }
                 // Receivers gone means that the source closes, which the first branch sees.
-                Ok(place) = ready.reserve(), if !self.held.is_empty() => {
-                    if let Some(delivery) = self.held.pop_front() {
-                        place.send(delivery);
+                Ok((place, room)) = space(&ready, &room, self.opened.front()), if !self.opened.is_empty() => {
+                    if let Some(delivery) = self.opened.pop_front() {
+                        self.window.passed();
+                        place.send(Delivery { _room: room, ..delivery });
                     }
                 }
-                message = self.consumer.next(), if wants => match message {
-                    Some(Ok(message)) => self.hold(message),
-                    Some(Err(error)) => return Err(error.to_string()),
-                    None => return Err("the client gave the partition up".to_owned()),
-                },
-                () = sleep(SETTLED_AFTER), if self.settling => self.settling = false,
-                () = sleep_until(self.heard + stalled_after), if self.held.is_empty() => {
-                    self.look(&connection).await?;
-                }
+                frame = self.session.next(), if is_open => self.hear(frame?).await?,
+                () = sleep(PING_EVERY), if !is_open => self.session.ping().await?,
+                () = sleep_until(look_at), if is_idle => self.look().await?,
             }
         }
     }
 
-    fn hold(&mut self, message: Message<Vec<u8>>) {
-        self.heard = Instant::now();
-        self.starved = false;
-        self.waiting = false;
-        let id = &message.message_id.id;
-        let place = Place::of(id);
-        // The messages of an entry come one after the other, from number 0 on: also when an entry
-        // comes again.
-        let current = self.entry.take().filter(|entry| {
-            place.batch > 0
-                && (entry.id.ledger_id, entry.id.entry_id) == (id.ledger_id, id.entry_id)
-        });
-        let messages = message.message_id.batch_size.and_then(|size| usize::try_from(size).ok());
-        let messages = messages.unwrap_or(1);
-        let entry = current.unwrap_or_else(|| {
-            Arc::new(Entry::new(id.clone(), messages, Arc::clone(&self.outbox)))
-        });
-        self.entry = (place.batch as usize + 1 < messages).then(|| Arc::clone(&entry));
-        let key = message.key();
-        self.held.push_back(Delivery { entry, place, key, payload: message.payload.data });
-    }
-
-    /// Asks the broker, after a silence, whether it still knows this consumer, and wakes it.
-    ///
-    /// A consumer that may be sent nothing, and has nothing left, never gets anything again. One that
-    /// may be sent what is there, and isn't, either stands by, which nothing tells it, or its broker
-    /// has forgotten to read on, as brokers do when a partition changes hands twice in a moment.
-    async fn look(&mut self, connection: &Connection) -> Result<(), String> {
-        let asked = timeout(connection.request_time, self.consumer.get_stats().boxed()).await;
-        let Ok(answer) = asked else {
-            return Err(format!("no answer within {:?}", connection.request_time));
-        };
-        for stats in answer.map_err(|error| error.to_string())? {
-            if stats.error_code.is_some() {
-                let said = stats.error_message.unwrap_or_default();
-                return Err(format!("the broker does not know the consumer any more: {said}"));
-            }
-            // The broker counts below zero, and the protocol has no sign.
-            let permits = stats.available_permits.unwrap_or(1).cast_signed();
-            let starved = permits <= 0 && stats.msg_backlog.unwrap_or(0) > 0;
-            // Once may be a message that is on its way.
-            if std::mem::replace(&mut self.starved, starved) && starved {
-                return Err("the client has stopped asking for messages".to_owned());
-            }
-            let waiting = stats.msg_backlog.unwrap_or(0) > 0 && self.outbox.is_idle();
-            // The first time they may be on their way, or a broker may be about to hand over.
-            if std::mem::replace(&mut self.waiting, waiting) && waiting {
-                self.wake().await?;
-                self.waiting = false;
-            }
+    async fn hear(&mut self, frame: Frame) -> Result<(), WireError> {
+        let Frame { command, rest } = frame;
+        let BaseCommand { message, active_consumer_change, consumer_stats_response, .. } = command;
+        if let Some(message) = message {
+            let entry = Sealed::new(message.message_id, rest);
+            self.window.came(entry.messages(), entry.bytes());
+            self.held.push_back(entry);
+            self.lives();
+            self.idle_looks = 0;
+        } else if let Some(stats) = consumer_stats_response {
+            self.judge(&stats).await?;
+        } else if let Some(change) = active_consumer_change {
+            self.is_active = change.is_active();
+        } else if command.close_consumer.is_some() {
+            return Err(WireError::Odd(
+                "the partition away: another broker takes it over".to_owned(),
+            ));
+        } else {
+            let command =
+                BaseCommand { message, active_consumer_change, consumer_stats_response, ..command };
+            self.session.answer(&command).await?;
         }
-        self.heard = Instant::now();
         Ok(())
     }
 
-    /// Has the broker start over from the first entry that isn't acknowledged. Under Failover that is
-    /// what handing any message back does: it rewinds the active consumer, in order, and is ignored
-    /// from one that stands by. Nothing is out, so nothing comes twice.
-    async fn wake(&mut self) -> Result<(), String> {
-        tracing::debug!(partition = &*self.outbox.partition, "messages are there and don't come");
-        let any = MessageIdData::default();
-        let sent = self.consumer.nack_with_id(&self.outbox.partition, any).await;
-        sent.map_err(|error| error.to_string())
+    /// Takes the next entry apart when the last one was passed on, and writes a dead letter of it
+    /// where it can't. The letter holds up this partition, and no acknowledgement.
+    fn open_next(&mut self) {
+        if !self.opened.is_empty() || self.letter.is_some() {
+            return;
+        }
+        let Some(sealed) = self.held.pop_front() else { return };
+        let (id, counted, bytes) = (sealed.id.clone(), sealed.messages(), sealed.bytes());
+        let place = Place::of(&id);
+        match sealed.open(ENTRY_BYTES_MAX) {
+            Ok(messages) => {
+                self.window.opened(counted, bytes, messages.len());
+                let entry = Arc::new(Entry::new(id, messages.len(), Arc::clone(&self.outbox)));
+                self.opened.extend((0..).zip(messages).map(|(batch, message)| Delivery {
+                    entry: Arc::clone(&entry),
+                    place: Place { batch, ..place },
+                    key: message.key,
+                    payload: message.payload,
+                    _room: None,
+                }));
+            }
+            Err(Damaged { key, payload, damage }) => {
+                self.window.opened(counted, bytes, 0);
+                let partition = &self.outbox.partition;
+                let name = &**partition;
+                tracing::warn!(partition = name, %place, %damage, "to the dead letters");
+                let line = letter(partition, place, key, payload.to_vec(), &damage.to_string());
+                let letters = Arc::clone(&self.shared.letters);
+                let publishing = async move {
+                    letters.publish(vec![line]).await;
+                    id
+                };
+                self.letter = Some(publishing.boxed());
+            }
+        }
     }
 
-    /// Sends what is left to acknowledge, taking in and dropping whatever holds it up, and leaves.
-    async fn close(mut self, connection: &Connection) -> Result<(), String> {
-        let deadline = Instant::now() + CLOSED_WITHIN;
+    /// The broker said something about this consumer.
+    fn lives(&mut self) {
+        self.heard = Instant::now();
+        self.answered_by = None;
+        self.shared.standing.works(&self.outbox.partition);
+    }
+
+    async fn ask(&mut self) -> Result<(), WireError> {
+        self.answered_by = Some(Instant::now() + self.request_time);
+        self.session.send(subscription::ask()).await
+    }
+
+    /// Asks the broker, after a silence, whether it still knows this consumer.
+    async fn look(&mut self) -> Result<(), WireError> {
+        match self.answered_by {
+            Some(_) => Err(WireError::Silent(self.request_time)),
+            None => self.ask().await,
+        }
+    }
+
+    /// An active consumer that could be sent what is there, and isn't, has a broker that has forgotten
+    /// to read on, as brokers do when a partition changes hands twice in a moment.
+    async fn judge(&mut self, stats: &CommandConsumerStatsResponse) -> Result<(), WireError> {
+        if stats.error_code.is_some() {
+            let said = stats.error_message.as_deref().unwrap_or_default();
+            return Err(WireError::Odd(format!("word that it does not know the consumer: {said}")));
+        }
+        let is_idle = self.window.is_empty() && self.letter.is_none() && self.outbox.is_idle();
+        if self.window.is_empty() {
+            // The broker counts below zero, and the protocol has no sign.
+            self.window.told(stats.available_permits.unwrap_or_default().cast_signed());
+        }
+        self.lives();
+        if !(is_idle && self.is_active && stats.msg_backlog.unwrap_or(0) > 0) {
+            self.idle_looks = 0;
+            return Ok(());
+        }
+        self.idle_looks += 1;
+        match self.idle_looks {
+            // They may be on their way.
+            1 => Ok(()),
+            // Nothing is out, so nothing comes twice.
+            2 => self.session.send(subscription::start_over()).await,
+            _ => Err(WireError::Odd("no messages, though there are some".to_owned())),
+        }
+    }
+
+    /// Acknowledges what was given back, and leaves.
+    async fn close(&mut self) -> Result<(), WireError> {
+        // What is held goes to another instance, and isn't waited for.
         self.held.clear();
+        self.opened.clear();
         if !self.outbox.is_empty() {
-            for id in self.outbox.take().await {
-                let sent = self.consumer.ack_with_id(&self.outbox.partition, id).await;
-                sent.map_err(|error| error.to_string())?;
-            }
-            self.settling = true;
+            let entries = self.outbox.take().await;
+            self.session.send(subscription::acknowledge(entries)).await?;
         }
-        while self.settling && Instant::now() < deadline {
-            let next = timeout(SETTLED_AFTER, self.consumer.next()).await;
-            self.settling = matches!(next, Ok(Some(Ok(_))));
-        }
-        let closed = timeout(connection.request_time, self.consumer.close().boxed()).await;
-        closed.map_err(|_| "no answer to the closing".to_owned())?.map_err(|e| e.to_string())
+        let leaving = timeout(self.request_time, subscription::leave(&mut self.session)).await;
+        leaving.unwrap_or(Err(WireError::Silent(self.request_time)))
+    }
+}
+
+/// A place among what is ready, and room for the delivery's bytes there.
+async fn space<'a>(
+    ready: &'a mpsc::Sender<Delivery>,
+    room: &Arc<Semaphore>,
+    delivery: Option<&Delivery>,
+) -> Result<(mpsc::Permit<'a, Delivery>, Option<OwnedSemaphorePermit>), mpsc::error::SendError<()>>
+{
+    let bytes = delivery.map_or(0, |delivery| delivery.payload.len()).min(READY_BYTES_MAX);
+    // One that is longer than all the room takes all of it.
+    let room = Arc::clone(room).acquire_many_owned(bytes as u32).await;
+    Ok((ready.reserve().await?, room.ok()))
+}
+
+/// What to acknowledge when the letter is published, where there is one.
+async fn published(letter: &mut Option<BoxFuture<'static, MessageIdData>>) -> MessageIdData {
+    match letter {
+        Some(letter) => letter.await,
+        None => std::future::pending().await,
     }
 }

@@ -1,22 +1,19 @@
-//! All partitions: builds the client, notices when it fails, builds it anew.
-use std::{sync::Arc, time::Instant};
+//! All partitions: each has its reader, and those that are added get one.
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::future::try_join_all;
 use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
+    task::{Id, JoinSet},
+    time::{Instant, interval_at},
 };
 
-use crate::{
-    Connection, PulsarError, SourceSettings, Status,
-    acknowledge::Outbox,
-    backoff::{Backoff, report},
-    connection::Client,
-};
+use crate::{Connection, PulsarError, SourceSettings, acknowledge::Outbox};
 
 use super::{
     closes,
-    pump::{Delivery, Pump},
+    lookups::Lookups,
+    pump::{Pump, Shared},
+    reader::Reader,
 };
 
 /// How many messages a broker may send ahead for one partition. At least a few, so that they come
@@ -24,164 +21,129 @@ use super::{
 const PREFETCH_MIN: usize = 8;
 const PREFETCH_MAX: usize = 500;
 
-/// Builds and watches the clients of a source.
+/// How many bytes may wait to be received, of all partitions together: each has its share, and takes
+/// in no more entries once those that it holds come to it.
+const HELD_BYTES_MAX: usize = 64 << 20;
+
+/// Has every partition read.
 pub(crate) struct Supervisor {
     connection: Connection,
-    settings: SourceSettings,
-    ready: mpsc::Sender<Delivery>,
-    closing: watch::Receiver<bool>,
-    status: watch::Sender<Status>,
-    /// One for each partition ever seen.
-    outboxes: Vec<Arc<Outbox>>,
-    first: Option<Clients>,
-}
-
-struct Clients {
-    client: Client,
-    pumps: Vec<Pump>,
+    settings: Arc<SourceSettings>,
+    lookups: Arc<Lookups>,
+    shared: Shared,
+    /// By partition, for all that were ever seen.
+    readers: HashMap<Arc<str>, Reader>,
+    running: JoinSet<()>,
+    tasks: HashMap<Id, Arc<str>>,
 }
 
 impl Supervisor {
-    /// Builds the client a first time.
+    /// Subscribes to every partition that there is.
     pub(crate) async fn open(
         connection: Connection,
         settings: SourceSettings,
-        ready: mpsc::Sender<Delivery>,
-        closing: watch::Receiver<bool>,
+        shared: Shared,
     ) -> Result<Supervisor, PulsarError> {
-        let (status, _) = watch::channel(Status::Connected);
-        let (outboxes, first) = (Vec::new(), None);
-        let mut supervisor =
-            Supervisor { connection, settings, ready, closing, status, outboxes, first };
-        supervisor.first = Some(supervisor.build().await?);
+        let lookups = Arc::new(Lookups::new(connection.clone()));
+        let topics = settings.topics.iter().map(|topic| lookups.partitions(topic));
+        let partitions = try_join_all(topics).await?.concat();
+        let mut supervisor = Supervisor {
+            connection,
+            settings: Arc::new(settings),
+            lookups,
+            shared,
+            readers: HashMap::new(),
+            running: JoinSet::new(),
+            tasks: HashMap::new(),
+        };
+        supervisor.read(partitions).await?;
         Ok(supervisor)
     }
 
-    pub(crate) fn status(&self) -> watch::Receiver<Status> {
-        self.status.subscribe()
-    }
-
-    /// Keeps a client at work until the source closes.
+    /// Has partitions read until the source closes, and until all have left then.
     pub(crate) async fn run(mut self) {
-        let mut backoff = Backoff::new();
-        let mut clients = self.first.take();
-        loop {
-            let start = Instant::now();
-            let reason = match clients.take() {
-                Some(clients) => match self.serve(clients).await {
-                    Ok(()) => return,
-                    Err(reason) => {
-                        tracing::warn!(reason, "building a new Pulsar client");
-                        backoff.worked_since(start);
-                        reason
-                    }
-                },
-                None => match self.build().await {
-                    Ok(built) => {
-                        self.status.send_replace(Status::Connected);
-                        clients = Some(built);
-                        continue;
-                    }
-                    Err(error) => error.to_string(),
-                },
-            };
-            report(&self.status, reason);
-            tokio::select! {
-                () = closes(&mut self.closing) => return,
-                () = backoff.pause() => {}
-            }
-        }
-    }
-
-    async fn build(&mut self) -> Result<Clients, PulsarError> {
-        let client = self.connection.client().await?;
-        let partitions = self.partitions(&client).await?;
-        let pumps = self.pumps(&client, &partitions).await?;
-        Ok(Clients { client, pumps })
-    }
-
-    async fn partitions(&self, client: &Client) -> Result<Vec<Arc<str>>, PulsarError> {
-        let topics = self.settings.topics.iter();
-        let lookups = topics.map(|topic| self.connection.partitions(client, topic));
-        Ok(try_join_all(lookups).await?.into_iter().flatten().collect())
-    }
-
-    async fn pumps(
-        &mut self,
-        client: &Client,
-        partitions: &[Arc<str>],
-    ) -> Result<Vec<Pump>, PulsarError> {
-        let share = self.settings.in_flight_max / partitions.len().max(1);
-        let prefetch = share.clamp(PREFETCH_MIN, PREFETCH_MAX) as u32;
-        let outboxes: Vec<_> = partitions.iter().map(|name| self.outbox(name)).collect();
-        try_join_all(
-            outboxes.into_iter().map(|outbox| {
-                Pump::open(&self.connection, client, &self.settings, outbox, prefetch)
-            }),
-        )
-        .await
-    }
-
-    fn outbox(&mut self, partition: &Arc<str>) -> Arc<Outbox> {
-        let known = self.outboxes.iter().find(|outbox| outbox.partition == *partition);
-        known.cloned().unwrap_or_else(|| {
-            let outbox = Arc::new(Outbox::new(Arc::clone(partition)));
-            self.outboxes.push(Arc::clone(&outbox));
-            outbox
-        })
-    }
-
-    /// Runs all pumps until one fails, and says how; `Ok` when the source closes.
-    async fn serve(&mut self, clients: Clients) -> Result<(), String> {
-        let Clients { client, pumps } = clients;
-        let mut running = JoinSet::new();
-        let mut count = pumps.len();
-        pumps.into_iter().for_each(|pump| self.spawn(&mut running, pump));
+        let mut closing = self.shared.closing.clone();
         let period = self.settings.stalled_after;
-        let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
-        let reason = loop {
+        let mut looks = interval_at(Instant::now() + period, period);
+        loop {
             tokio::select! {
-                ended = running.join_next() => match ended {
-                    Some(Ok(Ok(()))) => {}
-                    Some(Ok(Err(reason))) => break reason,
-                    Some(Err(error)) => break format!("a partition's task failed: {error}"),
-                    // They all left in order.
-                    None => return Ok(()),
-                },
-                _ = looks.tick(), if !*self.closing.borrow() => match self.added(&client, count).await {
-                    Ok(pumps) => {
-                        count += pumps.len();
-                        pumps.into_iter().for_each(|pump| self.spawn(&mut running, pump));
-                    }
-                    Err(error) => break error.to_string(),
+                biased;
+                () = closes(&mut closing) => break,
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                _ = looks.tick() => tokio::select! {
+                    () = closes(&mut closing) => break,
+                    () = self.add() => {}
                 },
             }
-        };
-        // Each drops its consumer, so that nothing of this client is left when the next is built.
-        running.shutdown().await;
-        if *self.closing.borrow() { Ok(()) } else { Err(reason) }
-    }
-
-    /// Subscribes to the partitions that were added. That the lookup is answered says too that the
-    /// service is there, even while nobody receives and the pumps stand still.
-    async fn added(&mut self, client: &Client, count: usize) -> Result<Vec<Pump>, PulsarError> {
-        let partitions = self.partitions(client).await?;
-        if partitions.len() <= count {
-            return Ok(Vec::new());
         }
-        let known = |name: &Arc<str>| self.outboxes.iter().any(|outbox| outbox.partition == *name);
-        let added: Vec<_> = partitions.into_iter().filter(|name| !known(name)).collect();
-        tracing::info!(added = added.len(), "new partitions");
-        self.pumps(client, &added).await
+        while let Some(ended) = self.running.join_next_with_id().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a partition's task failed");
+            }
+        }
     }
 
-    fn spawn(&self, running: &mut JoinSet<Result<(), String>>, pump: Pump) {
-        let (connection, ready) = (self.connection.clone(), self.ready.clone());
-        let (closing, stalled_after) = (self.closing.clone(), self.settings.stalled_after);
-        running.spawn(async move {
-            let partition = pump.partition();
-            let ended = pump.run(connection, stalled_after, ready, closing).await;
-            ended.map_err(|reason| format!("`{partition}`: {reason}"))
+    /// Readers end when the source closes, and otherwise by a mistake alone.
+    fn ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+        let Err(error) = ended else { return };
+        let Some(partition) = self.tasks.remove(&error.id()) else { return };
+        tracing::error!(%partition, %error, "a partition's task failed");
+        self.shared.standing.fails(&partition, "its task failed".to_owned());
+        if let Some(reader) = self.readers.get(&partition).cloned() {
+            self.spawn(reader, None);
+        }
+    }
+
+    /// Subscribes to partitions that were added. That the lookup is answered says too that the service
+    /// is there, even while nobody receives and the pumps stand still.
+    async fn add(&mut self) {
+        for topic in self.settings.topics.clone() {
+            // Apart from the topic itself, which has a reader where it has no partitions.
+            let part = Arc::from(format!("partitions of {topic}"));
+            let added = match self.lookups.partitions(&topic).await {
+                Ok(partitions) => {
+                    let known = |partition: &Arc<str>| self.readers.contains_key(partition);
+                    partitions.into_iter().filter(|partition| !known(partition)).collect()
+                }
+                Err(error) => {
+                    self.shared.standing.fails(&part, error.to_string());
+                    continue;
+                }
+            };
+            match self.read(added).await {
+                Ok(()) => self.shared.standing.works(&part),
+                Err(error) => self.shared.standing.fails(&part, error.to_string()),
+            }
+        }
+    }
+
+    async fn read(&mut self, partitions: Vec<Arc<str>>) -> Result<(), PulsarError> {
+        let count = (self.readers.len() + partitions.len()).max(1);
+        let share = self.settings.in_flight_max / count;
+        let readers = partitions.into_iter().map(|partition| Reader {
+            connection: self.connection.clone(),
+            settings: Arc::clone(&self.settings),
+            lookups: Arc::clone(&self.lookups),
+            outbox: Arc::new(Outbox::new(partition)),
+            shared: self.shared.clone(),
+            messages_max: share.clamp(PREFETCH_MIN, PREFETCH_MAX),
+            bytes_max: HELD_BYTES_MAX / count,
         });
+        let opening = readers.map(|reader| async move {
+            let pump = reader.open().await?;
+            Ok::<_, PulsarError>((reader, pump))
+        });
+        for (reader, pump) in try_join_all(opening).await? {
+            tracing::debug!(partition = %reader.outbox.partition, "subscribed");
+            self.spawn(reader, Some(pump));
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, reader: Reader, first: Option<Pump>) {
+        let partition = Arc::clone(&reader.outbox.partition);
+        self.readers.insert(Arc::clone(&partition), reader.clone());
+        let task = self.running.spawn(reader.run(first));
+        self.tasks.insert(task.id(), partition);
     }
 }

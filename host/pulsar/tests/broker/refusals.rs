@@ -69,6 +69,17 @@ async fn addresses_where_nobody_is() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_only_starting_is_not_said_to_want_a_token() -> Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("pulsar://{}", listener.local_addr()?);
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let ended = refusal(connection(&url), "in").await;
+    assert!(ended.contains("ends them: a broker that is starting does so"), "{ended}");
+    assert!(!ended.contains("token"), "{ended}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_another_producer_has() -> Result<()> {
     let stage = Stage::shared(0)?;
     let _first = stage.sink().await?;

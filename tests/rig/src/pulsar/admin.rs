@@ -45,6 +45,18 @@ impl PulsarAdmin {
             .with_context(|| format!("cannot give the topic `{topic}` {partitions} partitions"))
     }
 
+    /// Deletes a topic without partitions, whoever is connected to it.
+    pub fn delete_topic(&self, topic: &str) -> Result<()> {
+        self.request("DELETE", &format!("{}?force=true", path(topic)), None)
+            .with_context(|| format!("cannot delete the topic `{topic}`"))
+    }
+
+    /// Ends a topic without partitions: what is in it stays, and nothing is added.
+    pub fn terminate_topic(&self, topic: &str) -> Result<()> {
+        self.request("POST", &format!("{}/terminate", path(topic)), None)
+            .with_context(|| format!("cannot terminate the topic `{topic}`"))
+    }
+
     /// Makes the broker let go of a topic, which closes its producers and consumers.
     pub fn unload_topic(&self, topic: &str) -> Result<()> {
         self.request("PUT", &format!("{}/unload", path(topic)), None)
@@ -86,6 +98,17 @@ impl PulsarAdmin {
         let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;
         let active = &stats["subscriptions"][subscription]["activeConsumerName"];
         Ok(active.as_str().filter(|name| !name.is_empty()).map(str::to_owned))
+    }
+
+    /// The names of all consumers that a subscription has on a topic without partitions or on one
+    /// partition.
+    pub fn consumers(&self, topic: &str, subscription: &str) -> Result<Vec<String>> {
+        let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;
+        let consumers = stats["subscriptions"][subscription]["consumers"].as_array();
+        let consumers =
+            consumers.with_context(|| format!("`{topic}` has no subscription `{subscription}`"))?;
+        let names = consumers.iter().filter_map(|consumer| consumer["consumerName"].as_str());
+        Ok(names.map(str::to_owned).collect())
     }
 
     pub(crate) fn is_ready(&self) -> bool {
