@@ -8,7 +8,10 @@ use pulsar::{
 
 use url::Url;
 
-use crate::{PulsarError, wire::Session};
+use crate::{
+    PulsarError,
+    wire::{Session, tls},
+};
 
 pub(crate) type Client = Pulsar<TokioExecutor>;
 
@@ -65,6 +68,7 @@ impl Connection {
         let greeted = Session::open(self, &url, None).await;
         let message_bytes_max =
             greeted.map_err(|error| PulsarError::greeting(error, &self.url))?.message_bytes_max;
+        tls::settle();
         let mut builder = Pulsar::builder(self.url.clone(), TokioExecutor)
             .with_connection_retry_options(ConnectionRetryOptions {
                 connection_timeout: self.request_time,

@@ -5,7 +5,7 @@
 //! keeps it; what is sent is not held up by what comes; and when the connection is dropped, nothing
 //! of its consumer is left at the broker.
 mod frame;
-mod tls;
+pub(crate) mod tls;
 
 use std::{io, time::Duration};
 

@@ -11,6 +11,17 @@ use tokio_rustls::{
     },
 };
 
+/// Settles which cryptography TLS uses where nobody has chosen yet.
+///
+/// The `pulsar` crate leaves that to rustls, which panics where more than one is built in; and another
+/// crate of the same program may build in another.
+pub(crate) fn settle() {
+    if crypto::CryptoProvider::get_default().is_none() {
+        // It fails when somebody else was faster, which is as good.
+        crypto::ring::default_provider().install_default().ok();
+    }
+}
+
 /// Speaks TLS to `host`, whose certificate a public authority signed or that of the PEM file.
 pub(crate) async fn secure(
     stream: TcpStream,
@@ -31,4 +42,15 @@ pub(crate) async fn secure(
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_finds_cryptography_that_was_chosen() {
+        settle();
+        assert!(crypto::CryptoProvider::get_default().is_some());
+    }
 }

@@ -6,7 +6,10 @@ use std::sync::{
 
 use anyhow::Result;
 use futures_util::{SinkExt, StreamExt};
-use pulsar::{message::Codec, proto::BaseCommand};
+use pulsar::{
+    message::{Codec, Message},
+    proto::{BaseCommand, CommandPong, base_command::Type},
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::Framed;
 
@@ -39,20 +42,29 @@ pub(crate) async fn between(url: &str, passes: Arc<Passes>) -> Result<String> {
     Ok(own)
 }
 
-/// Ends both connections with either.
+/// Ends both connections with either. It answers a broker's question whether anybody is there itself,
+/// so that nothing is lost sight of because a client has forgotten it.
 async fn relay(
     mut client: Framed<TcpStream, Codec>,
     mut server: Framed<TcpStream, Codec>,
     passes: impl Fn(&mut BaseCommand) -> bool,
 ) -> Result<()> {
     loop {
-        let (message, onward) = tokio::select! {
-            message = client.next() => (message, &mut server),
-            message = server.next() => (message, &mut client),
+        let (message, is_clients) = tokio::select! {
+            message = client.next() => (message, true),
+            message = server.next() => (message, false),
         };
         let Some(message) = message else { return Ok(()) };
         let mut message = message?;
-        if passes(&mut message.command) {
+        if !is_clients && message.command.ping.is_some() {
+            let command = BaseCommand {
+                r#type: Type::Pong.into(),
+                pong: Some(CommandPong {}),
+                ..BaseCommand::default()
+            };
+            server.send(Message { command, payload: None }).await?;
+        } else if passes(&mut message.command) {
+            let onward = if is_clients { &mut server } else { &mut client };
             onward.send(message).await?;
         }
     }
