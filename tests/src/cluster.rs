@@ -17,6 +17,7 @@ use scylla::client::session_builder::SessionBuilder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that is waited for: the machine does other things too.
@@ -39,6 +40,7 @@ pub struct Stage {
     /// Partitions of the messages' topic.
     pub partitions: u32,
     folder: PathBuf,
+    is_kept: AtomicBool,
 }
 
 impl Stage {
@@ -78,7 +80,21 @@ impl Stage {
         admin.create_topic(&format!("{name}-told"), partitions)?;
         admin.create_topic(&format!("{name}-dead"), 0)?;
         let (pulsar, cassandra) = (pulsar.to_string(), cassandra.to_string());
-        Ok(Stage { pulsar, admin: admin.clone(), cassandra, name, partitions, folder })
+        Ok(Stage {
+            pulsar,
+            admin: admin.clone(),
+            cassandra,
+            name,
+            partitions,
+            folder,
+            is_kept: AtomicBool::new(false),
+        })
+    }
+
+    /// Keeps what instances logged, and says where.
+    pub fn keep(&self) -> String {
+        self.is_kept.store(true, Ordering::Relaxed);
+        self.folder.display().to_string()
     }
 
     /// The topic that messages come from.
@@ -225,7 +241,9 @@ impl Drop for Stage {
         // A node that has hundreds of tables does nothing but look after them. One that is gone needs none of
         // this, and the folder is in nobody's way when it stays.
         self.meddle("DROP KEYSPACE IF EXISTS {}").ok();
-        fs::remove_dir_all(&self.folder).ok();
+        if !self.is_kept.load(Ordering::Relaxed) {
+            fs::remove_dir_all(&self.folder).ok();
+        }
     }
 }
 

@@ -48,6 +48,7 @@ use statements::Statements;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use timers::Timers;
 use tokio::runtime::Runtime;
 
@@ -65,6 +66,8 @@ struct Shared {
     statements: Statements,
     /// This process.
     owner: Arc<str>,
+    /// When it began to say last that it is there, of the times that it was heard.
+    beaten: Mutex<Option<Instant>>,
     turns: Mutex<Turns>,
     clock: AtomicI64,
     timers: Mutex<Timers>,
@@ -106,6 +109,7 @@ impl CqlStore {
                 database,
                 statements,
                 owner,
+                beaten: Mutex::default(),
                 turns: Mutex::default(),
                 clock: AtomicI64::new(Time::EPOCH.milliseconds()),
                 timers: Mutex::default(),

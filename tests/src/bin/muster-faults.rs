@@ -347,7 +347,9 @@ impl Servers {
 impl Round {
     /// Waits until everything is as it must be.
     fn check(&self, instance: &mut Instance) -> Result<Outcome> {
-        let told = self.check_told(instance)?;
+        let told = self
+            .check_told(instance)
+            .with_context(|| format!("what instances logged is in `{}`", self.stage.keep()))?;
         Ok(Outcome { repetitions: told.repetitions, overtaken: 0.0 })
     }
 

@@ -118,6 +118,7 @@ impl Shared {
         let turn = lock(&self.turns).begin();
         let values = (&*self.owner, turn.cast_signed(), users);
         self.database.execute("write_journal", &self.statements.write_journal, values).await?;
+        self.assure_owner().await?;
         Ok(Some(JournalNote { owner: self.owner.clone(), turn }))
     }
 

@@ -11,7 +11,7 @@ use super::{Shared, lock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// How often, in the time that a process may be silent, it says that it is there.
@@ -94,6 +94,26 @@ impl Division {
     }
 }
 
+impl Shared {
+    /// Says where the journal of this process begins.
+    async fn write_owner(&self, kind: &'static str) -> Result<(), CqlError> {
+        let own = (&*self.owner, self.first_open_turn().cast_signed());
+        self.database.execute(kind, &self.statements.write_owner, own).await?;
+        Ok(())
+    }
+
+    /// Makes sure, after something was written into the journal, that it is looked into when this process is
+    /// gone: who was silent for long may have been struck off, with nothing in the journal until then.
+    pub(super) async fn assure_owner(&self) -> Result<(), CqlError> {
+        let is_heard = |beaten: Instant| beaten.elapsed() < self.database.silence_max / 2;
+        let beaten = *lock(&self.beaten);
+        match beaten.is_some_and(is_heard) {
+            true => Ok(()),
+            false => self.write_owner("write_journal").await,
+        }
+    }
+}
+
 async fn keep_beating(shared: &Shared, alive: &Mutex<Vec<Arc<str>>>, number: &AtomicU64) {
     let every = shared.database.silence_max / BEATS;
     while shared.database.sleep(every).await.is_ok() {
@@ -109,14 +129,15 @@ async fn beat(
     alive: &Mutex<Vec<Arc<str>>>,
     number: &AtomicU64,
 ) -> Result<(), CqlError> {
+    let begun = Instant::now();
     let seconds = shared.database.silence_max.as_secs().max(1);
     let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
     let own = (&*shared.owner, ttl);
     shared.database.execute("heartbeat", &shared.statements.write_instance, own).await?;
     // Every time, since others strike off who was silent for long and had nothing left half done. And
     // afterwards, so that nobody strikes off who is there.
-    let own = (&*shared.owner, shared.first_open_turn().cast_signed());
-    shared.database.execute("heartbeat", &shared.statements.write_owner, own).await?;
+    shared.write_owner("heartbeat").await?;
+    *lock(&shared.beaten) = Some(begun);
     shared.follow_clock().await?;
     look(shared, alive, number).await
 }

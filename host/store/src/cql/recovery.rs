@@ -14,8 +14,8 @@ impl Shared {
     /// this process.
     pub(super) async fn recover(&self, division: &Division) -> Result<Option<Committed>, CqlError> {
         let statement = &self.statements.owners;
-        let owners = self.database.rows::<(String, i64)>("recover", statement, ()).await?;
-        for (owner, turn) in owners {
+        let owners = self.database.rows::<(String, i64, i64)>("recover", statement, ()).await?;
+        for (owner, turn, written_us) in owners {
             if division.is_alive(&owner).await? || !division.is_first(owner.as_bytes()) {
                 continue;
             }
@@ -23,8 +23,9 @@ impl Shared {
             let from = (&owner, turn);
             let entry = self.database.rows::<(i64, Vec<u8>)>("recover", statement, from).await?;
             let Some((turn, users)) = entry.into_iter().next() else {
+                // It may only have been silent. What it says from now on stays, and its next turn says it.
                 let statement = &self.statements.delete_owner;
-                self.database.execute("recover", statement, (&owner,)).await?;
+                self.database.execute("recover", statement, (written_us, &owner)).await?;
                 continue;
             };
             let users = pending::decode_users(&users)?;

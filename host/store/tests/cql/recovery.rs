@@ -10,6 +10,7 @@ use crate::proxy::{Fault, Proxy};
 use crate::untold::{journal, recover, recover_until};
 use muster_core::codec::put_text;
 use muster_store::{Committed, CqlSettings, Store, UserCommit, UserKey};
+use std::time::Duration;
 
 fn owners(own: &Own) -> usize {
     rows(&format!("SELECT owner FROM {}.owners", own.keyspace)).len()
@@ -185,6 +186,29 @@ fn a_process_that_was_silent_and_came_back_is_settled_when_it_ends() {
     put(&silent, vec![telling(&ann, [1])]);
     drop(silent);
     assert_eq!(numbers(&recover_until(&store, &ann), &ann), [1]);
+}
+
+#[test]
+fn a_process_that_ends_before_it_is_heard_again_is_settled_too() {
+    let own = Own::take();
+    let store = own.open();
+    let proxy = Proxy::start(&own.nodes[0]);
+    let silent = open(&CqlSettings { nodes: vec![proxy.address()], ..own.clone() });
+    let ann = someone();
+    let entering = stamped(&silent, telling(&ann, [1]));
+    proxy.hold();
+    eventually("it is struck off", || {
+        recover(&store);
+        owners(&own) == 1
+    });
+    // Until it says again that it is there, longer than a commit takes.
+    std::thread::sleep(Duration::from_secs(6));
+    proxy.let_go();
+    assert_eq!(silent.commit(commit(vec![entering])).unwrap().overtaken, []);
+    proxy.hold();
+    assert_eq!(owners(&own), 2);
+    assert_eq!(numbers(&recover_until(&store, &ann), &ann), [1]);
+    proxy.let_go();
 }
 
 #[test]
