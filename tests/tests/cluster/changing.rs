@@ -69,7 +69,8 @@ fn changes_of_who_has_lost_the_lock_are_refused_or_follow_one_another() {
         // Nobody keeps the lock for long.
         let taking = scope.spawn(|| {
             while !ended.load(Ordering::Acquire) {
-                stage.meddle("DELETE FROM {}.locks WHERE name = 'rules' IF EXISTS").unwrap();
+                // Where all want the row at once, the database may give up over it.
+                stage.meddle("DELETE FROM {}.locks WHERE name = 'rules' IF EXISTS").ok();
             }
         });
         let overtaken = &overtaken;
@@ -78,10 +79,10 @@ fn changes_of_who_has_lost_the_lock_are_refused_or_follow_one_another() {
                 scope.spawn(move || pause_and_resume(instance, audience, overtaken))
             },
         );
-        let made = changing.into_iter().map(|thread| thread.join().unwrap()).sum();
+        let made = changing.map(|thread| thread.join());
         ended.store(true, Ordering::Release);
         taking.join().unwrap();
-        made
+        made.into_iter().map(Result::unwrap).sum()
     });
     assert!(overtaken.load(Ordering::Acquire) > 0, "nobody lost the lock at the wrong time");
     instances.iter().for_each(|instance| instance.service().follow_rules().unwrap());
@@ -141,7 +142,8 @@ fn a_start_takes_the_lock_of_one_that_was_killed() {
     let stage = stage_with(&shop(), 1);
     drop(Inside::start(&stage, "first").unwrap());
     stage.meddle("INSERT INTO {}.locks (name, owner) VALUES ('rules', 'killed')").unwrap();
-    let silence_s = SILENCE_MAX.as_secs();
+    // Longer than a start takes where nothing is waited for.
+    let silence_s = 3 * SILENCE_MAX.as_secs();
     let beat = format!(
         "INSERT INTO {{}}.instances (id, owner) VALUES (0, 'killed') USING TTL {silence_s}"
     );
@@ -230,7 +232,7 @@ fn what_would_wait_for_a_silent_database_is_answered() {
     })
     .unwrap();
     let _serving = instance.serve();
-    wire.hold(true);
+    let held = wire.hold();
     for (path, expected) in READS.iter().zip([200, 503, 503, 200, 503, 503]) {
         let asked = Instant::now();
         let (status, said) = instance.get(path);
@@ -238,7 +240,7 @@ fn what_would_wait_for_a_silent_database_is_answered() {
         assert!(asked.elapsed() < Duration::from_secs(15), "{path} took {:?}", asked.elapsed());
         assert!(status == 200 || said.contains("waiting for the store"), "{said}");
     }
-    wire.hold(false);
+    drop(held);
     let deadline = Instant::now() + Duration::from_secs(30);
     while instance.get(READS[1]).0 != 200 {
         assert!(Instant::now() < deadline, "it does not answer again");

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
 #[derive(Default)]
-struct Hold {
+pub(crate) struct Hold {
     is_on: Mutex<bool>,
     changed: Condvar,
 }
@@ -38,15 +38,19 @@ impl Wire {
         format!("127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn hold(&self, is_on: bool) {
-        *self.hold.is_on.lock().unwrap() = is_on;
-        self.hold.changed.notify_all();
+    /// Nothing is heard until what this gives is dropped.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        *self.hold.is_on.lock().unwrap() = true;
+        Held(&self.hold)
     }
 }
 
-impl Drop for Wire {
+pub(crate) struct Held<'a>(&'a Hold);
+
+impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.hold(false);
+        *self.0.is_on.lock().unwrap() = false;
+        self.0.changed.notify_all();
     }
 }
 
