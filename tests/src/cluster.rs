@@ -11,12 +11,16 @@ pub use load::Load;
 pub use told::{Told, read_told};
 
 use anyhow::{Context, Result, bail};
+use muster::store::{CqlMetrics, CqlStore, Store, UserKey};
+use muster_core::Time;
 use muster_pulsar::Connection;
 use muster_rig::PulsarAdmin;
 use scylla::client::session_builder::SessionBuilder;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -216,6 +220,38 @@ impl Stage {
             session.query_unpaged(cql.replace("{}", &self.name), ()).await?;
             Ok(())
         })
+    }
+
+    /// What is wrong with the events that are kept of a user: which of those that were sent are missing, and
+    /// which are there twice.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn events_amiss(&self, load: &Load, user: &str) -> Result<String> {
+        let config = muster::config::Config::read(&self.settings("looking", "")?)?;
+        let settings = muster::service::cql_settings(&config.store)?;
+        let store = CqlStore::open(&settings, CqlMetrics::default())?;
+        let key = UserKey { workspace: WORKSPACE.into(), user: user.into() };
+        let mut kept: Vec<(Time, Arc<str>)> = store
+            .history(&key, None, Time::MIN, Time::MAX)?
+            .into_iter()
+            .map(|arrival| (arrival.event.time, arrival.event.name.clone()))
+            .collect();
+        kept.sort();
+        let mut sent = BTreeSet::new();
+        for (_, json) in load.all().filter(|(of, _)| of == user) {
+            let decoded = muster::decode::decode(json.as_bytes(), None);
+            let message = decoded.map_err(|refused| anyhow::anyhow!("{refused}"))?.message;
+            let events = message.into_iter().flat_map(|message| message.events);
+            sent.extend(events.map(|event| (event.time, event.name.clone())));
+        }
+        let twice: Vec<_> = kept.windows(2).filter(|two| two[0] == two[1]).collect();
+        let missing: Vec<_> = sent.iter().filter(|event| !kept.contains(event)).collect();
+        Ok(format!(
+            "{user} has {} events of {}, twice {twice:?}, missing {missing:?}",
+            kept.len(),
+            sent.len()
+        ))
     }
 
     /// Runs the command with a file of settings, to its end.

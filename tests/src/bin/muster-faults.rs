@@ -11,6 +11,7 @@ use muster_tests::cluster::{
     Instance, Load, Members, SILENCE_MAX, Stage, Told, expected, read_told, until,
 };
 use muster_tests::dataset::Dataset;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -347,10 +348,22 @@ impl Servers {
 impl Round {
     /// Waits until everything is as it must be.
     fn check(&self, instance: &mut Instance) -> Result<Outcome> {
-        let told = self
-            .check_told(instance)
-            .with_context(|| format!("what instances logged is in `{}`", self.stage.keep()))?;
+        let told = self.check_told(instance).with_context(|| self.amiss(instance))?;
         Ok(Outcome { repetitions: told.repetitions, overtaken: 0.0 })
+    }
+
+    /// What can be said of a round that went wrong.
+    fn amiss(&self, instance: &mut Instance) -> String {
+        let mut said = format!("what instances logged is in `{}`", self.stage.keep());
+        let Ok(found) = instance.members() else { return said };
+        let users = found.keys().chain(self.expected.keys());
+        let differing: BTreeSet<&String> =
+            users.filter(|user| found.get(*user) != self.expected.get(*user)).collect();
+        for user in differing.into_iter().take(9) {
+            let amiss = self.stage.events_amiss(&self.load, user);
+            said += &format!("; {}", amiss.unwrap_or_else(|error| format!("{error:#}")));
+        }
+        said
     }
 
     fn check_told(&self, instance: &mut Instance) -> Result<Told> {
