@@ -170,7 +170,7 @@ var breakages = []struct{ name, file, old, new, wanted string }{
 }
 
 // copied is what the checks read.
-var copied = []string{"Cargo.toml", ".dockerignore", "ARCHITECTURE.md", "deploy", "examples/shop", defaults,
+var copied = []string{"Cargo.toml", ".dockerignore", "ARCHITECTURE.md", "deploy", "docs", "examples/shop", defaults,
 	"host/src/metrics.rs", "host/src/api/routes.rs"}
 
 func copyTo(t *testing.T, root string) {

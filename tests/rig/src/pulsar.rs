@@ -260,6 +260,7 @@ fn settings(service: u16, web: u16, secret: Option<&[u8; 32]>) -> String {
          topicLevelPoliciesEnabled=false\n\
          transactionCoordinatorEnabled=false\n\
          keepAliveIntervalSeconds=5\n\
+         activeConsumerFailoverDelayTimeMs=0\n\
          bookkeeperClientHealthCheckEnabled=false\n"
     );
     if let Some(secret) = secret {
