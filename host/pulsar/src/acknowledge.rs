@@ -1,8 +1,9 @@
 //! Giving messages back.
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -10,13 +11,17 @@ use std::{
 use pulsar::proto::MessageIdData;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::{Received, dead_letter::letter, publisher::Publisher};
+use crate::{Place, Received, dead_letter::letter, publisher::Publisher};
+
+/// How many entries of a partition may be delivered from the first on that isn't done: those behind it
+/// come again when it does, and each needs some 50 bytes meanwhile.
+const UNDONE_MAX: usize = 1 << 16;
 
 /// Stands for one delivered message: to be handed to [`Acknowledger::done`] once the message is
 /// durable elsewhere.
 ///
-/// Dropping it frees its place among those in flight without acknowledging anything: the message
-/// comes again, here or at another instance, after a silence or when the client is next built.
+/// Dropping it frees its place among those in flight without acknowledging anything: its partition is
+/// subscribed to anew, and the message comes again, and all after it, here or at another instance.
 #[must_use = "a message that is never given back comes again"]
 pub struct Ack {
     pub(crate) entry: Arc<Entry>,
@@ -30,48 +35,132 @@ impl fmt::Debug for Ack {
     }
 }
 
-/// One delivery of an entry. An entry that is delivered again is another `Entry`, and is
-/// acknowledged when all messages of either delivery were given back.
+/// One delivery of an entry. An entry that is delivered again is another `Entry`.
 pub(crate) struct Entry {
     pub(crate) id: MessageIdData,
-    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) sequence: Arc<Sequence>,
+    /// Its number in the sequence.
+    number: u64,
     left: AtomicUsize,
 }
 
 impl Entry {
-    pub(crate) fn new(mut id: MessageIdData, messages: usize, outbox: Arc<Outbox>) -> Entry {
-        // The broker acknowledges entries, and would take one message's number for its entry's.
-        id.batch_index = None;
-        outbox.out.fetch_add(1, Ordering::AcqRel);
-        Entry { id, outbox, left: AtomicUsize::new(messages) }
+    /// Its message that was left last is done.
+    fn done_one(&self) {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.sequence.done(self.number);
+        }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.outbox.out.fetch_sub(1, Ordering::AcqRel);
+        self.sequence.outbox.out.fetch_sub(1, Ordering::AcqRel);
+        if *self.left.get_mut() > 0 {
+            self.sequence.dropped.notify_one();
+        }
     }
 }
 
-/// The entries of a partition that are to be acknowledged. It outlives the partition's clients: what
-/// was given back during an outage is acknowledged after it.
+/// The entries that one consumer of a partition delivered, in order.
 ///
-/// It holds no more than what is in flight.
+/// They are acknowledged up to the first that isn't done, so that the broker always holds one place
+/// behind which everything is still to come: what comes next can be checked against it.
+pub(crate) struct Sequence {
+    pub(crate) outbox: Arc<Outbox>,
+    entries: Mutex<Undone>,
+    dropped: Notify,
+}
+
+/// The entries from the first on that isn't done.
+#[derive(Default)]
+struct Undone {
+    /// The number of the first.
+    first: u64,
+    entries: VecDeque<(MessageIdData, bool)>,
+}
+
+impl Sequence {
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Arc<Sequence> {
+        Arc::new(Sequence { outbox, entries: Mutex::default(), dropped: Notify::new() })
+    }
+
+    /// An entry is delivered, as so many messages.
+    pub(crate) fn deliver(self: &Arc<Sequence>, mut id: MessageIdData, messages: usize) -> Entry {
+        // The broker acknowledges entries, and would take one message's number for its entry's.
+        id.batch_index = None;
+        self.outbox.out.fetch_add(1, Ordering::AcqRel);
+        let number = self.push(id.clone());
+        Entry { id, sequence: Arc::clone(self), number, left: AtomicUsize::new(messages) }
+    }
+
+    /// Notes an entry, and gives its number.
+    pub(crate) fn push(&self, id: MessageIdData) -> u64 {
+        let mut undone = self.lock();
+        undone.entries.push_back((id, false));
+        undone.first + undone.entries.len() as u64 - 1
+    }
+
+    pub(crate) fn done(&self, number: u64) {
+        let mut undone = self.lock();
+        let place = usize::try_from(number - undone.first).unwrap_or(usize::MAX);
+        if let Some((_, is_done)) = undone.entries.get_mut(place) {
+            *is_done = true;
+        }
+        let mut last = None;
+        while let Some((id, _)) = undone.entries.pop_front_if(|(_, is_done)| *is_done) {
+            undone.first += 1;
+            last = Some(id);
+        }
+        drop(undone);
+        if let Some(last) = last {
+            self.outbox.put(last);
+        }
+    }
+
+    /// Whether no more should be delivered until the first that isn't done is.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().entries.len() >= UNDONE_MAX
+    }
+
+    /// Waits until somebody drops an entry that isn't done: what comes after it can't be acknowledged
+    /// before it has come again.
+    pub(crate) async fn is_dropped(&self) {
+        self.dropped.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Undone> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be acknowledged of a partition. It outlives the partition's clients: what was given back
+/// during an outage is acknowledged after it.
 pub(crate) struct Outbox {
     pub(crate) partition: Arc<str>,
-    entries: Mutex<Vec<MessageIdData>>,
+    /// The last entry of which, and of all before it, everything is done.
+    up_to: Mutex<UpTo>,
     filled: Notify,
     /// How many entries were delivered whose messages somebody still has.
     out: AtomicUsize,
+    /// The entry for which the last client was given up: it came before others.
+    early: Mutex<Option<Place>>,
+}
+
+#[derive(Default)]
+struct UpTo {
+    id: Option<MessageIdData>,
+    is_taken: bool,
 }
 
 impl Outbox {
     pub(crate) fn new(partition: Arc<str>) -> Outbox {
         Outbox {
             partition,
-            entries: Mutex::default(),
+            up_to: Mutex::default(),
             filled: Notify::new(),
             out: AtomicUsize::new(0),
+            early: Mutex::default(),
         }
     }
 
@@ -80,27 +169,54 @@ impl Outbox {
         self.out.load(Ordering::Acquire) == 0 && self.is_empty()
     }
 
-    pub(crate) fn put(&self, id: MessageIdData) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(id);
-        self.filled.notify_one();
+    fn put(&self, id: MessageIdData) {
+        let mut up_to = self.lock();
+        // Where entries were delivered twice, the later of them are done with the first delivery.
+        if up_to.id.as_ref().is_none_or(|before| Place::of(before) < Place::of(&id)) {
+            *up_to = UpTo { id: Some(id), is_taken: false };
+            self.filled.notify_one();
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        let up_to = self.lock();
+        up_to.is_taken || up_to.id.is_none()
     }
 
-    /// Everything in it, as soon as there is something. Dropping the future takes nothing.
-    pub(crate) async fn take(&self) -> Vec<MessageIdData> {
+    /// Up to where to acknowledge, as soon as it is further than before. Dropping the future takes
+    /// nothing.
+    pub(crate) async fn take(&self) -> MessageIdData {
         loop {
-            let entries = {
-                let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-                std::mem::take(&mut *entries)
-            };
-            if !entries.is_empty() {
-                return entries;
+            {
+                let mut up_to = self.lock();
+                if let UpTo { id: Some(id), is_taken: is_taken @ false } = &mut *up_to {
+                    *is_taken = true;
+                    return id.clone();
+                }
             }
             self.filled.notified().await;
         }
+    }
+
+    /// The entry came before others, and its client is given up for it; unless the last one was too.
+    /// That one's reading had passed the entry, so that whoever sends it again has gone back, as far
+    /// as there is anything to go back to.
+    pub(crate) fn came_early(&self, place: Place) -> bool {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        match *early == Some(place) {
+            true => {
+                *early = None;
+                false
+            }
+            false => {
+                *early = Some(place);
+                true
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, UpTo> {
+        self.up_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,15 +233,14 @@ impl fmt::Debug for Acknowledger {
 }
 
 impl Acknowledger {
-    /// The message is durable elsewhere. Its entry is acknowledged when all of its messages are.
+    /// The message is durable elsewhere. It is acknowledged when all of its entry and of those before
+    /// it in its partition are.
     ///
     /// Nothing is waited for and nothing fails: an acknowledgement that is lost on its way leaves
     /// the entry to be delivered once more.
     pub fn done(&self, ack: Ack) {
         let Ack { entry, _slot } = ack;
-        if entry.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            entry.outbox.put(entry.id.clone());
-        }
+        entry.done_one();
     }
 
     /// Puts a message that can't be used into the dead-letter topic, with its key and the properties

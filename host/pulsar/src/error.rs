@@ -147,7 +147,7 @@ impl PulsarError {
         let (url, reason) = (url.to_owned(), error.to_string());
         match error {
             WireError::Tls(_) => PulsarError::Untrusted { url, reason },
-            WireError::Ended | WireError::Io(_) | WireError::Odd(_) => {
+            WireError::Ended | WireError::Io(_) | WireError::Odd(_) | WireError::Dropped => {
                 PulsarError::Unready { url, reason }
             }
             WireError::Refused {

@@ -1,6 +1,7 @@
 //! Messages in.
 mod entry;
 mod lookups;
+mod order;
 mod pump;
 mod reader;
 mod subscription;
@@ -138,7 +139,7 @@ impl Source {
         let delivery = self.ready.recv().await;
         let Delivery { entry, place, key, payload, .. } =
             delivery.expect("the supervisor lasts as long as its source");
-        let partition = Arc::clone(&entry.outbox.partition);
+        let partition = Arc::clone(&entry.sequence.outbox.partition);
         Received { partition, place, key, payload, token: Ack { entry, _slot: slot } }
     }
 

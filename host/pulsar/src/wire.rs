@@ -53,6 +53,8 @@ pub(crate) enum WireError {
     Silent(Duration),
     #[error("the broker refuses: {said}")]
     Refused { kind: Option<ServerError>, said: String },
+    #[error("a message was dropped that has to come again")]
+    Dropped,
     #[error("the broker sent {0}")]
     Odd(String),
 }

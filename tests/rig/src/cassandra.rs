@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    Identity,
     process::Process,
     server::{fetch, free_port, run_directory},
 };
@@ -68,13 +69,28 @@ pub struct CassandraServer {
 impl CassandraServer {
     /// Starts a node on free ports and waits until it takes connections, which takes some 20 s.
     pub fn start(options: CassandraOptions) -> Result<CassandraServer> {
+        CassandraServer::launch(options, None)
+    }
+
+    /// The same, where clients have to speak TLS.
+    pub fn start_secured(identity: &Identity) -> Result<CassandraServer> {
+        CassandraServer::launch(CassandraOptions::default(), Some(identity))
+    }
+
+    fn launch(options: CassandraOptions, identity: Option<&Identity>) -> Result<CassandraServer> {
         let jars = fetch("cassandra")?;
         let (directory, lock) = run_directory("cassandra")?;
         let (native, storage) = (free_port()?, free_port()?);
-        fs::write(
-            directory.join("cassandra.yaml"),
-            settings(&directory, native, storage, options),
-        )?;
+        let mut configuration = settings(&directory, native, storage, options);
+        if let Some(identity) = identity {
+            // One file with both, as Cassandra wants it.
+            let store = directory.join("identity.pem");
+            let (key, chain) =
+                (fs::read_to_string(&identity.key)?, fs::read_to_string(&identity.chain)?);
+            fs::write(&store, key + &chain)?;
+            configuration.push_str(&secured(&store));
+        }
+        fs::write(directory.join("cassandra.yaml"), configuration)?;
         let mut server = CassandraServer {
             process: None,
             arguments: arguments(&jars, &directory)?,
@@ -213,5 +229,18 @@ fn settings(directory: &Path, native: u16, storage: u16, options: CassandraOptio
          authenticator: {authenticator}\n\
          authorizer: {authorizer}\n\
          role_manager: CassandraRoleManager\n"
+    )
+}
+
+/// What makes it speak TLS with clients.
+fn secured(store: &Path) -> String {
+    format!(
+        "client_encryption_options:\n\
+         \x20 enabled: true\n\
+         \x20 optional: false\n\
+         \x20 keystore: {}\n\
+         \x20 ssl_context_factory:\n\
+         \x20   class_name: org.apache.cassandra.security.PEMBasedSslContextFactory\n",
+        store.display()
     )
 }

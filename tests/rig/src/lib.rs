@@ -11,6 +11,8 @@ pub mod cassandra;
 mod process;
 pub mod pulsar;
 mod server;
+mod tls;
 
 pub use cassandra::{CassandraOptions, CassandraServer};
 pub use pulsar::{PulsarAdmin, PulsarOptions, PulsarServer};
+pub use tls::Identity;

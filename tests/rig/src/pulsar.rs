@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    Identity,
     process::Process,
     server::{fetch, free_port, run_directory},
 };
@@ -68,22 +69,21 @@ impl PulsarServer {
         PulsarServer::launch(options, None)
     }
 
-    /// The same, listening for TLS too: with a chain of certificates for `127.0.0.1` and its key, each
-    /// a PEM file.
-    pub fn start_secured(certificates: &Path, key: &Path) -> Result<PulsarServer> {
-        PulsarServer::launch(PulsarOptions::default(), Some((certificates, key)))
+    /// The same, listening for TLS too.
+    pub fn start_secured(identity: &Identity) -> Result<PulsarServer> {
+        PulsarServer::launch(PulsarOptions::default(), Some(identity))
     }
 
-    fn launch(options: PulsarOptions, tls: Option<(&Path, &Path)>) -> Result<PulsarServer> {
+    fn launch(options: PulsarOptions, identity: Option<&Identity>) -> Result<PulsarServer> {
         let jars = fetch("pulsar")?;
         let (directory, lock) = run_directory("pulsar")?;
         let (service, web, bookie) = (free_port()?, free_port()?, free_port()?);
         let secret = options.tokens.then(|| std::array::from_fn(|_| fastrand::u8(..)));
         let mut configuration = settings(service, web, secret.as_ref());
         let mut secure_url = None;
-        if let Some((certificates, key)) = tls {
+        if let Some(identity) = identity {
             let port = free_port()?;
-            configuration.push_str(&secured(port, certificates, key));
+            configuration.push_str(&secured(port, identity));
             secure_url = Some(format!("pulsar+ssl://127.0.0.1:{port}"));
         }
         fs::write(directory.join("broker.conf"), configuration)?;
@@ -260,7 +260,6 @@ fn settings(service: u16, web: u16, secret: Option<&[u8; 32]>) -> String {
          topicLevelPoliciesEnabled=false\n\
          transactionCoordinatorEnabled=false\n\
          keepAliveIntervalSeconds=5\n\
-         activeConsumerFailoverDelayTimeMs=0\n\
          bookkeeperClientHealthCheckEnabled=false\n"
     );
     if let Some(secret) = secret {
@@ -282,14 +281,14 @@ fn settings(service: u16, web: u16, secret: Option<&[u8; 32]>) -> String {
 }
 
 /// What of the configuration makes the broker listen for TLS.
-fn secured(port: u16, certificates: &Path, key: &Path) -> String {
+fn secured(port: u16, identity: &Identity) -> String {
     format!(
         "brokerServicePortTls={port}\n\
          tlsCertificateFilePath={}\n\
          tlsKeyFilePath={}\n\
          tlsTrustCertsFilePath={}\n",
-        certificates.display(),
-        key.display(),
-        certificates.display()
+        identity.chain.display(),
+        identity.key.display(),
+        identity.authority.display()
     )
 }

@@ -2,7 +2,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use pulsar::proto::{BaseCommand, CommandConsumerStatsResponse, MessageIdData};
+use pulsar::proto::{BaseCommand, CommandConsumerStatsResponse, CommandGetLastMessageIdResponse};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     Place, SourceSettings,
-    acknowledge::{Entry, Outbox},
+    acknowledge::{Entry, Outbox, Sequence},
     dead_letter::letter,
     publisher::Publisher,
     status::Standing,
@@ -20,6 +20,7 @@ use crate::{
 use super::{
     READY_BYTES_MAX, closes,
     entry::{Damaged, Sealed},
+    order::{Order, Verdict},
     subscription,
     window::Window,
 };
@@ -60,15 +61,17 @@ pub(crate) struct Shared {
 pub(crate) struct Pump {
     session: Session,
     outbox: Arc<Outbox>,
+    sequence: Arc<Sequence>,
     shared: Shared,
     request_time: Duration,
     stalled_after: Duration,
     window: Window,
+    order: Order,
     held: VecDeque<Sealed>,
     /// What is left of the entry that was taken apart last.
     opened: VecDeque<Delivery>,
-    /// The letter of an entry that can't be taken apart; it gives what to acknowledge then.
-    letter: Option<BoxFuture<'static, MessageIdData>>,
+    /// The letter of an entry that can't be taken apart; it gives the entry's number then.
+    letter: Option<BoxFuture<'static, u64>>,
     is_active: bool,
     heard: Instant,
     /// Until when the broker's answer about this consumer must be there.
@@ -94,11 +97,13 @@ impl Pump {
             .unwrap_or(Err(WireError::Silent(request_time)))?;
         Ok(Pump {
             session,
+            sequence: Sequence::new(Arc::clone(&outbox)),
             outbox,
             shared,
             request_time,
             stalled_after: settings.stalled_after,
             window,
+            order: Order::default(),
             held: VecDeque::new(),
             opened: VecDeque::new(),
             letter: None,
@@ -134,12 +139,13 @@ impl Pump {
             tokio::select! {
                 biased;
                 () = closes(&mut closing) => return Ok(()),
-                entries = self.outbox.take() => {
-                    self.session.send(subscription::acknowledge(entries)).await?;
+                () = self.sequence.is_dropped() => return Err(WireError::Dropped),
+                up_to = self.outbox.take() => {
+                    self.session.send(subscription::acknowledge(up_to)).await?;
                 }
-                id = published(&mut self.letter) => {
+                number = published(&mut self.letter) => {
                     self.letter = None;
-                    self.outbox.put(id);
+                    self.sequence.done(number);
                 }
                 // Receivers gone means that the source closes, which the first branch sees.
                 Ok((place, room)) = space(&ready, &room, self.opened.front()), if !self.opened.is_empty() => {
@@ -151,13 +157,23 @@ impl Pump {
                 frame = self.session.next(), if is_open => self.hear(frame?).await?,
                 () = sleep(PING_EVERY), if !is_open => self.session.ping().await?,
                 () = sleep_until(look_at), if is_idle => self.look().await?,
+                () = due(self.order.due()) => {
+                    self.order.ask(self.request_time)?;
+                    self.session.send(subscription::ask_acknowledged()).await?;
+                }
             }
         }
     }
 
     async fn hear(&mut self, frame: Frame) -> Result<(), WireError> {
         let Frame { command, rest } = frame;
-        let BaseCommand { message, active_consumer_change, consumer_stats_response, .. } = command;
+        let BaseCommand {
+            message,
+            active_consumer_change,
+            consumer_stats_response,
+            get_last_message_id_response,
+            ..
+        } = command;
         if let Some(message) = message {
             let entry = Sealed::new(message.message_id, rest);
             self.window.came(entry.messages(), entry.bytes());
@@ -166,6 +182,8 @@ impl Pump {
             self.idle_looks = 0;
         } else if let Some(stats) = consumer_stats_response {
             self.judge(&stats).await?;
+        } else if let Some(answer) = get_last_message_id_response {
+            self.settle(&answer)?;
         } else if let Some(change) = active_consumer_change {
             self.is_active = change.is_active();
         } else if command.close_consumer.is_some() {
@@ -173,8 +191,13 @@ impl Pump {
                 "the partition away: another broker takes it over".to_owned(),
             ));
         } else {
-            let command =
-                BaseCommand { message, active_consumer_change, consumer_stats_response, ..command };
+            let command = BaseCommand {
+                message,
+                active_consumer_change,
+                consumer_stats_response,
+                get_last_message_id_response,
+                ..command
+            };
             self.session.answer(&command).await?;
         }
         Ok(())
@@ -183,16 +206,21 @@ impl Pump {
     /// Takes the next entry apart when the last one was passed on, and writes a dead letter of it
     /// where it can't. The letter holds up this partition, and no acknowledgement.
     fn open_next(&mut self) {
-        if !self.opened.is_empty() || self.letter.is_some() {
+        if !self.opened.is_empty() || self.letter.is_some() || self.sequence.is_full() {
+            return;
+        }
+        let Some(sealed) = self.held.front() else { return };
+        let place = Place::of(&sealed.id);
+        if !self.order.is_next(place) {
             return;
         }
         let Some(sealed) = self.held.pop_front() else { return };
+        self.order.passed(place);
         let (id, counted, bytes) = (sealed.id.clone(), sealed.messages(), sealed.bytes());
-        let place = Place::of(&id);
         match sealed.open(ENTRY_BYTES_MAX) {
             Ok(messages) => {
                 self.window.opened(counted, bytes, messages.len());
-                let entry = Arc::new(Entry::new(id, messages.len(), Arc::clone(&self.outbox)));
+                let entry = Arc::new(self.sequence.deliver(id, messages.len()));
                 self.opened.extend((0..).zip(messages).map(|(batch, message)| Delivery {
                     entry: Arc::clone(&entry),
                     place: Place { batch, ..place },
@@ -208,13 +236,37 @@ impl Pump {
                 tracing::warn!(partition = name, %place, %damage, "to the dead letters");
                 let line = letter(partition, place, key, payload.to_vec(), &damage.to_string());
                 let letters = Arc::clone(&self.shared.letters);
+                let number = self.sequence.push(id);
                 let publishing = async move {
                     letters.publish(vec![line]).await;
-                    id
+                    number
                 };
                 self.letter = Some(publishing.boxed());
             }
         }
+    }
+
+    /// Passes on the entry that is in doubt, or gives up on the broker's order.
+    fn settle(&mut self, answer: &CommandGetLastMessageIdResponse) -> Result<(), WireError> {
+        self.lives();
+        let acknowledged = answer.consumer_mark_delete_position.as_ref();
+        let Some((place, verdict)) = self.order.answered(acknowledged, self.outbox.is_idle())
+        else {
+            return Ok(());
+        };
+        match verdict {
+            Verdict::Next => self.order.admit(place),
+            Verdict::AskAgain => {}
+            Verdict::OutOfOrder if self.outbox.came_early(place) => {
+                return Err(WireError::Odd(format!("{place} before what comes before it")));
+            }
+            Verdict::OutOfOrder => {
+                let name = &*self.outbox.partition;
+                tracing::warn!(partition = name, %place, "the entries before it are not there");
+                self.order.admit(place);
+            }
+        }
+        Ok(())
     }
 
     /// The broker said something about this consumer.
@@ -270,8 +322,8 @@ impl Pump {
         self.held.clear();
         self.opened.clear();
         if !self.outbox.is_empty() {
-            let entries = self.outbox.take().await;
-            self.session.send(subscription::acknowledge(entries)).await?;
+            let up_to = self.outbox.take().await;
+            self.session.send(subscription::acknowledge(up_to)).await?;
         }
         let leaving = timeout(self.request_time, subscription::leave(&mut self.session)).await;
         leaving.unwrap_or(Err(WireError::Silent(self.request_time)))
@@ -291,8 +343,16 @@ async fn space<'a>(
     Ok((ready.reserve().await?, room.ok()))
 }
 
-/// What to acknowledge when the letter is published, where there is one.
-async fn published(letter: &mut Option<BoxFuture<'static, MessageIdData>>) -> MessageIdData {
+/// At that time, where there is one.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The number of the letter's entry when it is published, where there is one.
+async fn published(letter: &mut Option<BoxFuture<'static, u64>>) -> u64 {
     match letter {
         Some(letter) => letter.await,
         None => std::future::pending().await,

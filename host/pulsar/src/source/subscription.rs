@@ -1,7 +1,8 @@
 //! What is said to a broker about one consumer of a subscription.
 use pulsar::proto::{
     BaseCommand, CommandAck, CommandCloseConsumer, CommandConsumerStats, CommandFlow,
-    CommandRedeliverUnacknowledgedMessages, CommandSubscribe, MessageIdData,
+    CommandGetLastMessageId, CommandRedeliverUnacknowledgedMessages, CommandSubscribe,
+    MessageIdData,
     base_command::Type,
     command_ack::AckType,
     command_subscribe::{InitialPosition, SubType},
@@ -19,6 +20,7 @@ const CONSUMER: u64 = 0;
 const SUBSCRIBING: u64 = 1;
 const ASKING: u64 = 2;
 const CLOSING: u64 = 3;
+const LOOKING: u64 = 4;
 
 /// Subscribes, and says whether the broker has made this the active consumer at once.
 pub(super) async fn subscribe(
@@ -59,16 +61,24 @@ pub(super) fn flow(message_permits: u32) -> BaseCommand {
     flow
 }
 
-/// Acknowledges entries.
-pub(super) fn acknowledge(message_id: Vec<MessageIdData>) -> BaseCommand {
+/// Acknowledges an entry, and all before it.
+pub(super) fn acknowledge(up_to: MessageIdData) -> BaseCommand {
     let mut acknowledge = command(Type::Ack);
     acknowledge.ack = Some(CommandAck {
         consumer_id: CONSUMER,
-        ack_type: AckType::Individual.into(),
-        message_id,
+        ack_type: AckType::Cumulative.into(),
+        message_id: vec![up_to],
         ..CommandAck::default()
     });
     acknowledge
+}
+
+/// Asks, among others, up to where everything is acknowledged.
+pub(super) fn ask_acknowledged() -> BaseCommand {
+    let mut ask = command(Type::GetLastMessageId);
+    ask.get_last_message_id =
+        Some(CommandGetLastMessageId { consumer_id: CONSUMER, request_id: LOOKING });
+    ask
 }
 
 /// Asks how the consumer stands.

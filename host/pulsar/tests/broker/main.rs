@@ -2,6 +2,7 @@
 mod between;
 mod damage;
 mod facts;
+mod order;
 mod outages;
 mod raw;
 mod refusals;

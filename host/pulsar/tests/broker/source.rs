@@ -40,6 +40,7 @@ async fn every_key_keeps_its_order_over_partitions() -> Result<()> {
         let received = soon("all lines", source.receive()).await;
         heard.hear(&received)?;
         partitions.insert(received.partition);
+        source.acknowledger().done(received.token);
     }
     assert_eq!((partitions.len(), heard.numbers.len()), (4, 20));
     for (key, numbers) in &heard.numbers {
@@ -204,6 +205,7 @@ async fn partitions_added_later_are_read_from_their_start() -> Result<()> {
         let received = soon("all lines", source.receive()).await;
         heard.hear(&received)?;
         partitions.insert(received.partition);
+        source.acknowledger().done(received.token);
     }
     assert_eq!(partitions.len(), 3, "{partitions:?}");
     Ok(())

@@ -1,41 +1,17 @@
 //! Brokers that speak TLS.
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::{Context, Result};
 use muster_pulsar::{Connection, PulsarError, Sink, Source};
-use muster_rig::PulsarServer;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use muster_rig::{Identity, PulsarServer};
 
 use crate::stage::{Stage, lines, receive, soon};
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority() -> Result<Authority> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
-}
-
-/// A certificate for this machine and its key, as PEM.
-fn issue(authority: &Authority, folder: &Path) -> Result<()> {
-    let key = KeyPair::generate()?;
-    let params = CertificateParams::new(["127.0.0.1".to_owned()])?;
-    let certificate = params.signed_by(&key, authority)?;
-    let chain = format!("{}{}", certificate.pem(), authority.pem());
-    fs::write(folder.join("certificates.pem"), chain)?;
-    fs::write(folder.join("key.pem"), key.serialize_pem())?;
-    fs::write(folder.join("authority.pem"), authority.pem())?;
-    fs::write(folder.join("stranger.pem"), self::authority()?.pem())?;
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_with_an_authority_and_without() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("muster-tls-{:016x}", fastrand::u64(..)));
     fs::create_dir(&folder)?;
-    issue(&authority()?, &folder)?;
-    let server =
-        PulsarServer::start_secured(&folder.join("certificates.pem"), &folder.join("key.pem"))?;
+    let server = PulsarServer::start_secured(&Identity::issue(&folder)?)?;
     let url = server.secure_url().context("no port for TLS")?.to_owned();
     let stage = Stage::new(url, server.admin().clone(), 2)?;
     let with = |file: &str| Connection { authority: Some(folder.join(file)), ..stage.connection() };

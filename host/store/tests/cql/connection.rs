@@ -2,7 +2,7 @@
 
 use crate::make::{someone, state_of, tell, user};
 use crate::place::{Own, node, open, settings};
-use muster_rig::{CassandraOptions, CassandraServer};
+use muster_rig::{CassandraOptions, CassandraServer, Identity};
 use muster_store::{CqlError, CqlMetrics, CqlSettings, CqlStore, Store, StoreError, initialise};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -86,6 +86,36 @@ fn a_wrong_password_is_refused_and_the_right_one_works() {
     let ann = someone();
     tell(&store, vec![user(&ann)]);
     assert_eq!(state_of(&store, &ann).unwrap(), b"state");
+}
+
+#[test]
+fn tls_with_the_right_authority_and_with_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = Identity::issue(folder.path()).unwrap();
+    let server = CassandraServer::start_secured(&identity).unwrap();
+    let with = |authority: Option<&std::path::PathBuf>| CqlSettings {
+        authority: authority.cloned(),
+        request_time: Duration::from_secs(30),
+        ..settings(server.address(), "secured")
+    };
+    let right = with(Some(&identity.authority));
+    initialise(&right).unwrap();
+    let store = open(&right);
+    let ann = someone();
+    tell(&store, vec![user(&ann)]);
+    assert_eq!(state_of(&store, &ann).unwrap(), b"state");
+
+    // A node that wants TLS says nothing to who speaks without.
+    let impatient = |settings| CqlSettings { request_time: Duration::from_secs(5), ..settings };
+    for wrong in [with(Some(&identity.stranger)), with(None)].map(impatient) {
+        let refused = refused(&wrong);
+        assert!(matches!(refused, CqlError::Unreachable { .. }), "{refused}");
+        println!("{refused}");
+    }
+    let plain = CqlSettings { authority: Some(identity.authority), ..settings(node(), "k") };
+    let refused = refused(&plain);
+    assert!(matches!(refused, CqlError::Unreachable { .. }), "{refused}");
+    println!("{refused}");
 }
 
 #[test]
