@@ -10,6 +10,7 @@ use crate::worker::Unavailable;
 use futures_util::FutureExt;
 use muster_core::{Message, Origin, Place, Time};
 use muster_pulsar::{Ack, Connection, PulsarError, Received, Source, SourceSettings, Status};
+use prometheus::IntCounter;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,8 @@ impl PulsarSource {
         let mut ending = service.ending.subscribe();
         let together = TOGETHER_MAX.min(service.config.ingest.queue_messages_max);
         let mut handed = JoinSet::new();
+        let counting =
+            tokio::spawn(count(self.source.dead_letters(), service.metrics.dead_letters.clone()));
         'taking: loop {
             let first = tokio::select! {
                 received = self.source.receive() => received,
@@ -91,6 +94,7 @@ impl PulsarSource {
         // What was handed over is committed before the worker ends, and given back here.
         while handed.join_next().await.is_some() {}
         self.source.close().await;
+        counting.abort();
     }
 
     /// Takes a message, unless the service ends before it is known what to do with it: then it is left to
@@ -111,7 +115,7 @@ impl PulsarSource {
                 let key = UserKey { workspace: decoded.workspace, user: decoded.user };
                 let reason = (!decoded.refused.is_empty()).then(|| reason(&decoded.refused));
                 if reason.is_some() {
-                    count_refused(service);
+                    service.metrics.refused.inc();
                 }
                 let origin = self.origin(&received);
                 let message = decoded.message.map(|m| Message { origin: Some(origin), ..m });
@@ -124,7 +128,7 @@ impl PulsarSource {
                 }
             }
             Err(refusal) => {
-                count_refused(service);
+                service.metrics.refused.inc();
                 self.source.dead_letter(received, &reason(&[refusal])).await;
             }
         }
@@ -180,14 +184,19 @@ async fn room(service: &Service, messages: usize) -> Option<OwnedSemaphorePermit
     }
 }
 
+/// Counts dead letters, until there is nobody who writes any.
+async fn count(mut written: watch::Receiver<u64>, counter: IntCounter) {
+    let mut counted = 0;
+    while written.changed().await.is_ok() {
+        let count = *written.borrow_and_update();
+        counter.inc_by(count - counted);
+        counted = count;
+    }
+}
+
 fn reason(refused: &[Refusal]) -> String {
     let reasons: Vec<String> = refused.iter().map(Refusal::to_string).collect();
     reasons.join("; ")
-}
-
-fn count_refused(service: &Service) {
-    service.metrics.refused.inc();
-    service.metrics.dead_letters.inc();
 }
 
 /// The latest time that an event may have.

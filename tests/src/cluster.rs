@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The workspace of all that is sent.
 pub const WORKSPACE: &str = "shop";
+/// The subscription of all instances, as it is named unless it is set.
+const SUBSCRIPTION: &str = "muster";
 /// How long an instance may be silent before others take its work over.
 pub const SILENCE_MAX: Duration = Duration::from_secs(2);
 
@@ -127,6 +129,14 @@ impl Stage {
         Connection { url: self.pulsar.clone(), token: None, authority: None, request_time }
     }
 
+    /// What the broker knows of each partition's subscription.
+    pub fn subscriptions(&self) -> impl Iterator<Item = Result<String>> {
+        (0..self.partitions).map(|partition| {
+            let topic = format!("{}-partition-{partition}", self.messages());
+            Ok(format!("{topic}: {}", self.admin.subscription(&topic, SUBSCRIPTION)?))
+        })
+    }
+
     /// Whether nothing of the messages is left to be acknowledged, else how much.
     ///
     /// # Errors
@@ -135,7 +145,7 @@ impl Stage {
         let mut left = 0;
         for partition in 0..self.partitions {
             let topic = format!("{}-partition-{partition}", self.messages());
-            left += self.admin.backlog(&topic, "muster")?;
+            left += self.admin.backlog(&topic, SUBSCRIPTION)?;
         }
         Ok(if left == 0 { Ok(()) } else { Err(format!("{left} entries are left")) })
     }

@@ -11,7 +11,10 @@ use std::{
 use pulsar::proto::MessageIdData;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::{Place, Received, dead_letter::letter, publisher::Publisher};
+use crate::{
+    Place, Received,
+    dead_letter::{DeadLetters, letter},
+};
 
 /// How many entries of a partition may be delivered from the first on that isn't done: those behind it
 /// come again when it does, and each needs some 50 bytes meanwhile.
@@ -171,8 +174,10 @@ impl Outbox {
 
     fn put(&self, id: MessageIdData) {
         let mut up_to = self.lock();
-        // Where entries were delivered twice, the later of them are done with the first delivery.
-        if up_to.id.as_ref().is_none_or(|before| Place::of(before) < Place::of(&id)) {
+        // Clients follow on each other, and the entries of an earlier one may be done later. What was sent
+        // already doesn't count: somebody may have set the subscription back since.
+        let waits = up_to.id.as_ref().filter(|_| !up_to.is_taken);
+        if waits.is_none_or(|waits| Place::of(waits) < Place::of(&id)) {
             *up_to = UpTo { id: Some(id), is_taken: false };
             self.filled.notify_one();
         }
@@ -183,7 +188,7 @@ impl Outbox {
         up_to.is_taken || up_to.id.is_none()
     }
 
-    /// Up to where to acknowledge, as soon as it is further than before. Dropping the future takes
+    /// Up to where to acknowledge, as soon as there is something new. Dropping the future takes
     /// nothing.
     pub(crate) async fn take(&self) -> MessageIdData {
         loop {
@@ -223,7 +228,7 @@ impl Outbox {
 /// Gives messages back, from any thread.
 #[derive(Clone)]
 pub struct Acknowledger {
-    pub(crate) dead_letters: Arc<Publisher>,
+    pub(crate) dead_letters: Arc<DeadLetters>,
 }
 
 impl fmt::Debug for Acknowledger {
@@ -252,7 +257,7 @@ impl Acknowledger {
     pub async fn dead_letter(&self, received: Received, reason: &str) {
         let Received { partition, place, key, payload, token } = received;
         let letter = letter(&partition, place, key, payload, reason);
-        self.dead_letters.publish(vec![letter]).await;
+        self.dead_letters.put(letter).await;
         self.done(token);
     }
 }

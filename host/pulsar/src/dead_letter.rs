@@ -1,8 +1,12 @@
 //! What becomes of a message that can't be used.
+use std::fmt;
+
+use tokio::sync::watch;
+
 use crate::{
     Place,
     message::{LENGTH, PARTITION, PLACE, REASON},
-    publisher::Line,
+    publisher::{Line, Publisher},
 };
 
 /// What a letter carries of its message's payload, and of its key and reason: all together far below
@@ -10,6 +14,35 @@ use crate::{
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 const KEY_BYTES_MAX: usize = 16 << 10;
 const REASON_BYTES_MAX: usize = 16 << 10;
+
+/// The topic of dead letters.
+pub(crate) struct DeadLetters {
+    publisher: Publisher,
+    /// How many were put there.
+    count: watch::Sender<u64>,
+}
+
+impl fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeadLetters({})", *self.count.borrow())
+    }
+}
+
+impl DeadLetters {
+    pub(crate) fn new(publisher: Publisher) -> DeadLetters {
+        DeadLetters { publisher, count: watch::Sender::new(0) }
+    }
+
+    /// Puts one there, however long that takes.
+    pub(crate) async fn put(&self, letter: Line) {
+        self.publisher.publish(vec![letter]).await;
+        self.count.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn count(&self) -> watch::Receiver<u64> {
+        self.count.subscribe()
+    }
+}
 
 /// The dead letter of what was at `place`. What is too long for a letter is cut, but for a key: half
 /// of one would be another's.

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     Ack, Acknowledger, Connection, PulsarError, Received, Status, connection::full_name,
-    publisher::Publisher, status::Standing,
+    dead_letter::DeadLetters, publisher::Publisher, status::Standing,
 };
 
 use pump::{Delivery, Shared};
@@ -118,7 +118,7 @@ impl Source {
         let topic = &settings.dead_letters;
         let letters =
             Publisher::open(connection.clone(), topic, None, Arc::clone(&standing)).await?;
-        let letters = Arc::new(letters);
+        let letters = Arc::new(DeadLetters::new(letters));
         let slots = Arc::new(Semaphore::new(settings.in_flight_max));
         let (ready_sender, ready) = mpsc::channel(READY_MAX);
         let (closing, closes) = watch::channel(false);
@@ -146,6 +146,11 @@ impl Source {
     /// How it stands with its brokers: every partition, and the dead letters' topic.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// How many dead letters were written, those of entries that can't be taken apart among them.
+    pub fn dead_letters(&self) -> watch::Receiver<u64> {
+        self.acknowledger.dead_letters.count()
     }
 
     /// What gives messages back.

@@ -28,6 +28,7 @@ mod statements;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timers;
+mod tls;
 
 pub use error::CqlError;
 pub use metrics::CqlMetrics;

@@ -363,6 +363,9 @@ impl Round {
             let amiss = self.stage.events_amiss(&self.load, user);
             said += &format!("; {}", amiss.unwrap_or_else(|error| format!("{error:#}")));
         }
+        for partition in self.stage.subscriptions() {
+            said += &format!("; {}", partition.unwrap_or_else(|error| format!("{error:#}")));
+        }
         said
     }
 

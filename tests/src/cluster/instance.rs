@@ -4,32 +4,39 @@ use super::{Members, PATIENCE, WORKSPACE, muster, until_within};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+/// What tells how a partition changed hands.
+const LOGGED: &str = "info,muster_pulsar=debug";
+
 /// A running instance. Dropping it kills it.
 pub struct Instance {
     process: Child,
     log: PathBuf,
+    /// Where its own begins there.
+    begin: u64,
     address: Option<SocketAddr>,
 }
 
 impl Instance {
-    /// Starts one with these settings. What it logs is beside them.
+    /// Starts one with these settings. What it logs is beside them, behind what was logged with them before.
     ///
     /// # Errors
     /// When there is no such program.
     pub fn start(settings: &Path) -> Result<Instance> {
         let log = settings.with_extension("log");
+        let begin = fs::metadata(&log).map_or(0, |log| log.len());
         let process = Command::new(muster()?)
             .args(["serve", "--config"])
             .arg(settings)
-            .env_remove("RUST_LOG")
-            .stderr(File::create(&log)?)
+            .env("RUST_LOG", LOGGED)
+            .stderr(File::options().create(true).append(true).open(&log)?)
             .spawn()?;
-        Ok(Instance { process, log, address: None })
+        Ok(Instance { process, log, begin, address: None })
     }
 
     /// What it logged.
@@ -37,7 +44,9 @@ impl Instance {
     /// # Errors
     /// When that cannot be read.
     pub fn log(&self) -> Result<String> {
-        Ok(fs::read_to_string(&self.log)?)
+        let mut log = File::open(&self.log)?;
+        log.seek(SeekFrom::Start(self.begin))?;
+        Ok(io::read_to_string(log)?)
     }
 
     /// Where it listens, once it does.

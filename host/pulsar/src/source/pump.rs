@@ -2,7 +2,9 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use pulsar::proto::{BaseCommand, CommandConsumerStatsResponse, CommandGetLastMessageIdResponse};
+use pulsar::proto::{
+    BaseCommand, CommandConsumerStatsResponse, CommandGetLastMessageIdResponse, MessageIdData,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
@@ -11,8 +13,7 @@ use tokio::{
 use crate::{
     Place, SourceSettings,
     acknowledge::{Entry, Outbox, Sequence},
-    dead_letter::letter,
-    publisher::Publisher,
+    dead_letter::{DeadLetters, letter},
     status::Standing,
     wire::{Frame, Session, WireError},
 };
@@ -33,6 +34,10 @@ const ENTRY_BYTES_MAX: usize = 32 << 20;
 /// its questions. Brokers wait for at least 5 s, and usually 30.
 const PING_EVERY: Duration = Duration::from_secs(1);
 
+/// How many looks in a row may find messages that nobody acknowledges, while another consumer is
+/// active: it may wait for something too.
+const STANDING_LOOKS_MAX: u32 = 4;
+
 /// A message on its way to whoever receives it.
 pub(crate) struct Delivery {
     pub(crate) entry: Arc<Entry>,
@@ -47,7 +52,7 @@ pub(crate) struct Delivery {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) standing: Arc<Standing>,
-    pub(crate) letters: Arc<Publisher>,
+    pub(crate) letters: Arc<DeadLetters>,
     pub(crate) ready: mpsc::Sender<Delivery>,
     /// As many bytes as may be ready, of all partitions together.
     pub(crate) room: Arc<Semaphore>,
@@ -78,6 +83,8 @@ pub(crate) struct Pump {
     answered_by: Option<Instant>,
     /// How many looks in a row found messages that don't come.
     idle_looks: u32,
+    /// Up to where all was acknowledged at the last look, while another consumer is active.
+    standing_at: Option<MessageIdData>,
 }
 
 impl Pump {
@@ -111,6 +118,7 @@ impl Pump {
             heard: Instant::now(),
             answered_by: None,
             idle_looks: 0,
+            standing_at: None,
         })
     }
 
@@ -186,6 +194,8 @@ impl Pump {
             self.settle(&answer)?;
         } else if let Some(change) = active_consumer_change {
             self.is_active = change.is_active();
+            let (partition, active) = (&*self.outbox.partition, self.is_active);
+            tracing::debug!(partition, active, "the broker chose");
         } else if command.close_consumer.is_some() {
             return Err(WireError::Odd(
                 "the partition away: another broker takes it over".to_owned(),
@@ -238,7 +248,7 @@ impl Pump {
                 let letters = Arc::clone(&self.shared.letters);
                 let number = self.sequence.push(id);
                 let publishing = async move {
-                    letters.publish(vec![line]).await;
+                    letters.put(line).await;
                     number
                 };
                 self.letter = Some(publishing.boxed());
@@ -252,8 +262,10 @@ impl Pump {
         let acknowledged = answer.consumer_mark_delete_position.as_ref();
         let Some((place, verdict)) = self.order.answered(acknowledged, self.outbox.is_idle())
         else {
-            return Ok(());
+            return self.stand_by(acknowledged);
         };
+        let partition = &*self.outbox.partition;
+        tracing::debug!(partition, %place, ?verdict, ?acknowledged, "an entry out of its turn");
         match verdict {
             Verdict::Next => self.order.admit(place),
             Verdict::AskAgain => {}
@@ -261,12 +273,25 @@ impl Pump {
                 return Err(WireError::Odd(format!("{place} before what comes before it")));
             }
             Verdict::OutOfOrder => {
-                let name = &*self.outbox.partition;
-                tracing::warn!(partition = name, %place, "the entries before it are not there");
+                tracing::warn!(partition, %place, "the entries before it are not there");
                 self.order.admit(place);
             }
         }
         Ok(())
+    }
+
+    /// Messages are there for whoever is active. Where nobody acknowledges any, that may be this
+    /// consumer, and the broker has not said so.
+    fn stand_by(&mut self, acknowledged: Option<&MessageIdData>) -> Result<(), WireError> {
+        if self.standing_at.as_ref() != acknowledged {
+            self.standing_at = acknowledged.cloned();
+            self.idle_looks = 0;
+        }
+        self.idle_looks += 1;
+        match self.idle_looks < STANDING_LOOKS_MAX {
+            true => Ok(()),
+            false => Err(WireError::Odd("nobody any messages, though there are some".to_owned())),
+        }
     }
 
     /// The broker said something about this consumer.
@@ -302,9 +327,14 @@ impl Pump {
             self.window.told(stats.available_permits.unwrap_or_default().cast_signed());
         }
         self.lives();
-        if !(is_idle && self.is_active && stats.msg_backlog.unwrap_or(0) > 0) {
+        if !(is_idle && stats.msg_backlog.unwrap_or(0) > 0) {
             self.idle_looks = 0;
             return Ok(());
+        }
+        let (partition, active) = (&*self.outbox.partition, self.is_active);
+        tracing::debug!(partition, active, ?stats, "nothing came, and there are messages");
+        if !active {
+            return self.session.send(subscription::ask_acknowledged()).await;
         }
         self.idle_looks += 1;
         match self.idle_looks {

@@ -56,6 +56,7 @@ async fn entries_that_cannot_be_taken_apart_hold_nothing_up() -> Result<()> {
         source.acknowledger().done(received.token);
     }
     let letters = first(&stage.url, &stage.dead_letters(), 5).await?;
+    assert_eq!(*source.dead_letters().borrow(), 5);
     let mut places = Vec::new();
     for (letter, (metadata, data, reason)) in letters.iter().zip(&bad) {
         assert!(letter.properties[REASON].contains(reason), "{}", letter.properties[REASON]);

@@ -137,3 +137,15 @@ async fn a_message_that_is_dropped_comes_again() -> Result<()> {
     assert_eq!(numbers(&mut source, 3).await?, [2, 3, 4]);
     until("nothing is left", || Ok(stage.admin.backlog(&stage.topic, "muster")? == 0)).await
 }
+
+/// By an operator, while somebody reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_set_back_begins_again_and_is_acknowledged_again() -> Result<()> {
+    let mut left = left(5, |_, _| false).await?;
+    assert_eq!(numbers(&mut left.source, 5).await?, [0, 1, 2, 3, 4]);
+    let (admin, topic) = (&left.stage.admin, &left.stage.topic);
+    until("nothing is left", || Ok(admin.backlog(topic, "muster")? == 0)).await?;
+    admin.rewind(topic, "muster")?;
+    assert_eq!(numbers(&mut left.source, 5).await?, [0, 1, 2, 3, 4]);
+    until("nothing is left again", || Ok(admin.backlog(topic, "muster")? == 0)).await
+}

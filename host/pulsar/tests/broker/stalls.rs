@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Result;
 use muster_pulsar::{Connection, Outgoing, Sink, Source, SourceSettings, Status};
+use pulsar::proto::BaseCommand;
 use tokio::sync::watch;
 
 use crate::{
@@ -62,8 +63,9 @@ async fn a_subscription_that_is_not_confirmed_leaves_no_consumer_behind() -> Res
         .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn messages_that_are_there_and_do_not_come_are_asked_for_anew() -> Result<()> {
+/// A source whose first consumer is sent nothing of what `withholds`, while three messages are there: they
+/// come after it gave the reason.
+async fn asks_anew(withholds: fn(&BaseCommand) -> bool, expected: &str) -> Result<()> {
     let stage = Stage::shared(0)?;
     let opened = Arc::new(AtomicBool::new(false));
     let (is_open, first_consumer) = (Arc::clone(&opened), AtomicUsize::new(usize::MAX));
@@ -73,7 +75,7 @@ async fn messages_that_are_there_and_do_not_come_are_asked_for_anew() -> Result<
             if command.subscribe.is_some() && !is_open.load(Ordering::Relaxed) {
                 first_consumer.store(number, Ordering::Relaxed);
             }
-            command.message.is_none() || first_consumer.load(Ordering::Relaxed) != number
+            !withholds(command) || first_consumer.load(Ordering::Relaxed) != number
         }),
     )
     .await?;
@@ -82,13 +84,27 @@ async fn messages_that_are_there_and_do_not_come_are_asked_for_anew() -> Result<
     let mut status = source.status();
     stage.sink().await?.publish(lines("ada", 0..3)).await;
     let reason = waits(&mut status).await?;
-    assert!(reason.ends_with("the broker sent no messages, though there are some"), "{reason}");
+    assert!(reason.ends_with(expected), "{reason}");
     for (number, received) in receive(&mut source, 3).await.into_iter().enumerate() {
         assert_eq!(said(&received.payload)?, ("ada".to_owned(), number));
         source.acknowledger().done(received.token);
     }
     soon("connected", status.wait_for(|status| *status == Status::Connected)).await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_there_and_do_not_come_are_asked_for_anew() -> Result<()> {
+    let withholds = |command: &BaseCommand| command.message.is_some();
+    asks_anew(withholds, "the broker sent no messages, though there are some").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_told_to_be_active_and_sees_nobody_else_read_asks_anew() -> Result<()> {
+    let withholds = |command: &BaseCommand| {
+        command.message.is_some() || command.active_consumer_change.is_some()
+    };
+    asks_anew(withholds, "the broker sent nobody any messages, though there are some").await
 }
 
 /// What was built and has done nothing yet does not count as connected, time and again.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub enum CqlError {
     /// No node answers.
     #[error(
-        "cannot reach the database at {nodes}: {reason}: check `store.cql.nodes`, and that it runs"
+        "cannot reach the database at {nodes}: {reason}: check `store.cql.nodes`, that it runs, and whether it speaks TLS (`store.cql.authority`)"
     )]
     Unreachable {
         /// Which were asked.

@@ -3,8 +3,7 @@
 use super::error::CqlError;
 use super::metrics::CqlMetrics;
 use super::settings::CqlSettings;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use super::tls;
 use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
@@ -77,8 +76,8 @@ impl Database {
         settings: &CqlSettings,
         metrics: CqlMetrics,
     ) -> Result<Database, CqlError> {
-        let consistency = consistency(&settings.consistency)?;
-        let serial = serial_consistency(&settings.serial_consistency)?;
+        let consistency = settings.consistency()?;
+        let serial = settings.serial_consistency()?;
         check_keyspace(&settings.keyspace)?;
         let profile = ExecutionProfile::builder()
             .consistency(consistency)
@@ -102,7 +101,7 @@ impl Database {
             builder = builder.user(user, password);
         }
         if let Some(authority) = &settings.authority {
-            builder = builder.tls_context(Some(tls(authority)?));
+            builder = builder.tls_context(Some(tls::trusting(authority)?));
         }
         let session = builder.build().await.map_err(|error| not_connected(settings, &error))?;
         Ok(Database {
@@ -355,47 +354,6 @@ fn not_connected(settings: &CqlSettings, error: &NewSessionError) -> CqlError {
         true => CqlError::Refused { reason },
         false => CqlError::Unreachable { nodes: settings.nodes.join(", "), reason },
     }
-}
-
-fn tls(authority: &std::path::Path) -> Result<Arc<rustls::ClientConfig>, CqlError> {
-    let unreadable = |reason: String| CqlError::Authority { path: authority.to_path_buf(), reason };
-    let mut roots = rustls::RootCertStore::empty();
-    let certificates =
-        CertificateDer::pem_file_iter(authority).map_err(|error| unreadable(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(unreadable("there is none in it".to_string()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unreadable(error.to_string()))?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
-}
-
-fn consistency(name: &str) -> Result<Consistency, CqlError> {
-    Ok(match name {
-        "ONE" => Consistency::One,
-        "TWO" => Consistency::Two,
-        "THREE" => Consistency::Three,
-        "QUORUM" => Consistency::Quorum,
-        "ALL" => Consistency::All,
-        "LOCAL_QUORUM" => Consistency::LocalQuorum,
-        "EACH_QUORUM" => Consistency::EachQuorum,
-        "LOCAL_ONE" => Consistency::LocalOne,
-        other => return Err(CqlError::Consistency(other.to_string())),
-    })
-}
-
-fn serial_consistency(name: &str) -> Result<SerialConsistency, CqlError> {
-    Ok(match name {
-        "SERIAL" => SerialConsistency::Serial,
-        "LOCAL_SERIAL" => SerialConsistency::LocalSerial,
-        other => return Err(CqlError::Consistency(other.to_string())),
-    })
 }
 
 /// A keyspace's name goes into statements as it is.

@@ -1,5 +1,7 @@
 //! How the database is reached and asked.
 
+use super::error::CqlError;
+use scylla::statement::{Consistency, SerialConsistency};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,4 +28,28 @@ pub struct CqlSettings {
     pub in_flight_max: usize,
     /// How long a process may be silent before others take its work over.
     pub silence_max: Duration,
+}
+
+impl CqlSettings {
+    pub(super) fn consistency(&self) -> Result<Consistency, CqlError> {
+        Ok(match &*self.consistency {
+            "ONE" => Consistency::One,
+            "TWO" => Consistency::Two,
+            "THREE" => Consistency::Three,
+            "QUORUM" => Consistency::Quorum,
+            "ALL" => Consistency::All,
+            "LOCAL_QUORUM" => Consistency::LocalQuorum,
+            "EACH_QUORUM" => Consistency::EachQuorum,
+            "LOCAL_ONE" => Consistency::LocalOne,
+            other => return Err(CqlError::Consistency(other.to_string())),
+        })
+    }
+
+    pub(super) fn serial_consistency(&self) -> Result<SerialConsistency, CqlError> {
+        Ok(match &*self.serial_consistency {
+            "SERIAL" => SerialConsistency::Serial,
+            "LOCAL_SERIAL" => SerialConsistency::LocalSerial,
+            other => return Err(CqlError::Consistency(other.to_string())),
+        })
+    }
 }

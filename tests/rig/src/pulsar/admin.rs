@@ -72,14 +72,11 @@ impl PulsarAdmin {
     /// How many entries of a topic without partitions, or of one partition, a subscription has not
     /// acknowledged.
     pub fn backlog(&self, topic: &str, subscription: &str) -> Result<u64> {
-        let stats = self.get(&format!("{}/stats?getPreciseBacklog=true", path(topic)))?;
-        let stats: Value = serde_json::from_str(&stats)?;
-        stats["subscriptions"][subscription]["msgBacklog"]
-            .as_u64()
-            .with_context(|| format!("`{topic}` has no subscription `{subscription}`"))
+        let stats = self.subscription(topic, subscription)?;
+        stats["msgBacklog"].as_u64().context("a subscription without a backlog")
     }
 
-    /// Lets a subscription begin again at the first message that there is. Nobody may be connected to it.
+    /// Lets a subscription begin again at the first message that there is.
     pub fn rewind(&self, topic: &str, subscription: &str) -> Result<()> {
         let path = format!("{}/subscription/{subscription}/resetcursor/0", path(topic));
         self.request("POST", &path, None).with_context(|| format!("cannot rewind `{topic}`"))
@@ -87,28 +84,37 @@ impl PulsarAdmin {
 
     /// How many messages the broker has sent to a subscription's consumers, repetitions included.
     pub fn sent(&self, topic: &str, subscription: &str) -> Result<u64> {
-        let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;
-        stats["subscriptions"][subscription]["msgOutCounter"]
-            .as_u64()
-            .with_context(|| format!("`{topic}` has no subscription `{subscription}`"))
+        let stats = self.subscription(topic, subscription)?;
+        stats["msgOutCounter"].as_u64().context("a subscription that counts nothing")
     }
 
     /// Which consumer, by name, a Failover subscription delivers to; `None` before there is one.
     pub fn active_consumer(&self, topic: &str, subscription: &str) -> Result<Option<String>> {
-        let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;
-        let active = &stats["subscriptions"][subscription]["activeConsumerName"];
+        let stats = self.subscription(topic, subscription)?;
+        let active = &stats["activeConsumerName"];
         Ok(active.as_str().filter(|name| !name.is_empty()).map(str::to_owned))
     }
 
     /// The names of all consumers that a subscription has on a topic without partitions or on one
     /// partition.
     pub fn consumers(&self, topic: &str, subscription: &str) -> Result<Vec<String>> {
-        let stats: Value = serde_json::from_str(&self.get(&format!("{}/stats", path(topic)))?)?;
-        let consumers = stats["subscriptions"][subscription]["consumers"].as_array();
-        let consumers =
-            consumers.with_context(|| format!("`{topic}` has no subscription `{subscription}`"))?;
-        let names = consumers.iter().filter_map(|consumer| consumer["consumerName"].as_str());
+        let stats = self.subscription(topic, subscription)?;
+        let names = stats["consumers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|consumer| consumer["consumerName"].as_str());
         Ok(names.map(str::to_owned).collect())
+    }
+
+    /// What is known of a subscription to a topic without partitions, or to one partition.
+    pub fn subscription(&self, topic: &str, subscription: &str) -> Result<Value> {
+        let stats = self.get(&format!("{}/stats?getPreciseBacklog=true", path(topic)))?;
+        let mut stats: Value = serde_json::from_str(&stats)?;
+        match stats["subscriptions"][subscription].take() {
+            Value::Null => bail!("`{topic}` has no subscription `{subscription}`"),
+            stats => Ok(stats),
+        }
     }
 
     pub(crate) fn is_ready(&self) -> bool {
