@@ -17,8 +17,8 @@ use crate::{
 };
 
 /// How many entries of a partition may be delivered from the first on that isn't done: those behind it
-/// come again when it does, and each needs some 50 bytes meanwhile.
-const UNDONE_MAX: usize = 1 << 16;
+/// come again when it does, and each needs some 100 bytes meanwhile.
+const UNDONE_MAX: usize = 1 << 14;
 
 /// Stands for one delivered message: to be handed to [`Acknowledger::done`] once the message is
 /// durable elsewhere.
@@ -148,6 +148,8 @@ pub(crate) struct Outbox {
     out: AtomicUsize,
     /// The entry for which the last client was given up: it came before others.
     early: Mutex<Option<Place>>,
+    /// Up to where all was acknowledged when a client was given up because nobody seemed to read.
+    stood_at: Mutex<Option<MessageIdData>>,
 }
 
 #[derive(Default)]
@@ -164,6 +166,7 @@ impl Outbox {
             filled: Notify::new(),
             out: AtomicUsize::new(0),
             early: Mutex::default(),
+            stood_at: Mutex::default(),
         }
     }
 
@@ -218,6 +221,20 @@ impl Outbox {
                 true
             }
         }
+    }
+
+    /// An entry was passed on; when it is the one that came early, or one behind that, all is well again.
+    pub(crate) fn came_in_order(&self, place: Place) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        *early = early.filter(|early| *early > place);
+    }
+
+    /// Nobody acknowledges anything beyond there. Says whether that is new.
+    pub(crate) fn stands_at(&self, acknowledged: Option<&MessageIdData>) -> bool {
+        let mut stood = self.stood_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = stood.as_ref() != acknowledged;
+        *stood = acknowledged.cloned();
+        is_new
     }
 
     fn lock(&self) -> MutexGuard<'_, UpTo> {

@@ -110,6 +110,17 @@ pub enum PulsarError {
         /// What the service says.
         reason: String,
     },
+    /// The service can't do it now: it loads the topic, or its storage was in two minds.
+    #[error(
+        "the topic `{topic}` cannot be used now: try again, and look into the broker's log if that \
+         lasts ({reason})"
+    )]
+    Busy {
+        /// The topic.
+        topic: String,
+        /// What the service says.
+        reason: String,
+    },
     /// The service refuses for another reason.
     #[error("the topic `{topic}` cannot be used: look into the broker's log ({reason})")]
     Refused {
@@ -177,6 +188,9 @@ impl PulsarError {
             ServerError::ProducerBusy | ServerError::ConsumerBusy => {
                 PulsarError::Taken { topic, name: name.to_owned(), reason }
             }
+            ServerError::ServiceNotReady
+            | ServerError::PersistenceError
+            | ServerError::MetadataError => PulsarError::Busy { topic, reason },
             _ => PulsarError::Refused { topic, reason },
         }
     }

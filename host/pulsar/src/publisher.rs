@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::{
     Connection, PulsarError, Status,
-    backoff::Backoff,
+    backoff::{Backoff, patiently},
     connection::{Client, Reached, full_name},
     message::ID,
     status::Standing,
@@ -84,7 +84,8 @@ impl Publisher {
         standing: Arc<Standing>,
     ) -> Result<Publisher, PulsarError> {
         let topic = Arc::from(full_name(topic));
-        let producers = Producers::build(&connection, &topic, name.as_deref()).await?;
+        let build = || Producers::build(&connection, &topic, name.as_deref());
+        let producers = patiently(build).await?;
         let producers = Mutex::new(Some(producers));
         Ok(Publisher { connection, topic, name, producers, standing })
     }

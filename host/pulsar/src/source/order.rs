@@ -9,12 +9,13 @@ use crate::{Place, wire::WireError};
 /// When the broker is asked once more, while what is out may still be acknowledged.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// How often in all, where nothing is out.
+/// How often in all, where nothing is out, and how long it is waited for what is.
 const QUESTIONS_MAX: u32 = 3;
+const WAITS_MAX: u32 = 200;
 
 /// The entries of one subscribing, one after the other.
 ///
-/// A consumer is to be sent everything from the first entry on that isn't acknowledged. Brokers also
+/// It begins anew when another consumer is active meanwhile. A consumer is to be sent everything from the first entry on that isn't acknowledged. Brokers also
 /// begin with a later one when they go on reading for a consumer that has just gone (Pulsar 4.0:
 /// `PersistentDispatcherSingleActiveConsumer` reads on when the last write to it fails, before it
 /// rewinds). So an entry that doesn't follow on the last one is passed on only when the broker has
@@ -31,6 +32,8 @@ pub(crate) struct Order {
 struct Doubt {
     place: Place,
     questions: u32,
+    /// How many of the answers came while something was out.
+    waits: u32,
     /// When to ask, or by when the answer must be there.
     due: Instant,
     is_asked: bool,
@@ -55,7 +58,8 @@ impl Order {
         });
         let is_next = is_next || self.admitted == Some(place);
         if !is_next && self.doubt.is_none() {
-            self.doubt = Some(Doubt { place, questions: 0, due: Instant::now(), is_asked: false });
+            self.doubt =
+                Some(Doubt { place, questions: 0, waits: 0, due: Instant::now(), is_asked: false });
         }
         is_next
     }
@@ -103,8 +107,8 @@ impl Order {
         doubt.due = Instant::now() + AGAIN_AFTER;
         let verdict = if acknowledged.is_none_or(|up_to| reaches(up_to, place)) {
             Verdict::Next
-        } else if self.last.is_some() && !is_idle {
-            doubt.questions = 0;
+        } else if self.last.is_some() && !is_idle && doubt.waits < WAITS_MAX {
+            (doubt.questions, doubt.waits) = (0, doubt.waits + 1);
             Verdict::AskAgain
         } else if doubt.questions < QUESTIONS_MAX {
             Verdict::AskAgain
@@ -182,7 +186,7 @@ mod tests {
         assert_eq!(order.answered(None, true), None, "nothing is doubted");
         order.passed(place(3, 7));
         assert!(!order.is_next(place(3, 9)));
-        for _ in 0..10 {
+        for _ in 1..WAITS_MAX {
             assert_eq!(answers(&mut order, false), Some(Verdict::AskAgain));
         }
         for _ in 1..QUESTIONS_MAX {
@@ -192,6 +196,18 @@ mod tests {
         assert!(order.ask(AGAIN_AFTER).is_ok());
         assert!(order.ask(AGAIN_AFTER).is_err(), "it was not answered");
         assert_eq!(order.answered(Some(&up_to(3, 8)), true), Some((place(3, 9), Verdict::Next)));
+    }
+
+    #[test]
+    fn what_is_out_is_not_waited_for_without_end() {
+        let mut order = Order::default();
+        order.passed(place(3, 7));
+        assert!(!order.is_next(place(3, 9)));
+        let verdict = (0..WAITS_MAX + QUESTIONS_MAX).map(|_| {
+            order.ask(AGAIN_AFTER).ok();
+            order.answered(Some(&up_to(3, 4)), false)
+        });
+        assert_eq!(verdict.last(), Some(Some((place(3, 9), Verdict::OutOfOrder))));
     }
 
     /// At the beginning nothing of this subscribing is out that could be acknowledged yet.

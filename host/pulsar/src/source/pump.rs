@@ -1,10 +1,10 @@
 //! One partition: what comes in is passed on, what is done is acknowledged, silence is looked into.
+mod looks;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use pulsar::proto::{
-    BaseCommand, CommandConsumerStatsResponse, CommandGetLastMessageIdResponse, MessageIdData,
-};
+use pulsar::proto::{BaseCommand, MessageIdData};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
@@ -21,7 +21,7 @@ use crate::{
 use super::{
     READY_BYTES_MAX, closes,
     entry::{Damaged, Sealed},
-    order::{Order, Verdict},
+    order::Order,
     subscription,
     window::Window,
 };
@@ -33,10 +33,6 @@ const ENTRY_BYTES_MAX: usize = 32 << 20;
 /// How often a broker is told that the client is there while nothing is taken in from it, not even
 /// its questions. Brokers wait for at least 5 s, and usually 30.
 const PING_EVERY: Duration = Duration::from_secs(1);
-
-/// How many looks in a row may find messages that nobody acknowledges, while another consumer is
-/// active: it may wait for something too.
-const STANDING_LOOKS_MAX: u32 = 4;
 
 /// A message on its way to whoever receives it.
 pub(crate) struct Delivery {
@@ -141,7 +137,8 @@ impl Pump {
                 self.session.send(subscription::flow(permits)).await?;
             }
             self.open_next();
-            let is_open = self.window.is_open();
+            // What resolves a doubt comes behind all that the broker was asked for.
+            let listens = self.window.is_open() || self.order.due().is_some();
             let is_idle = self.window.is_empty() && self.letter.is_none();
             let look_at = self.answered_by.unwrap_or(self.heard + self.stalled_after);
             tokio::select! {
@@ -162,8 +159,8 @@ impl Pump {
                         place.send(Delivery { _room: room, ..delivery });
                     }
                 }
-                frame = self.session.next(), if is_open => self.hear(frame?).await?,
-                () = sleep(PING_EVERY), if !is_open => self.session.ping().await?,
+                frame = self.session.next(), if listens => self.hear(frame?).await?,
+                () = sleep(PING_EVERY), if !listens => self.session.ping().await?,
                 () = sleep_until(look_at), if is_idle => self.look().await?,
                 () = due(self.order.due()) => {
                     self.order.ask(self.request_time)?;
@@ -196,6 +193,9 @@ impl Pump {
             self.is_active = change.is_active();
             let (partition, active) = (&*self.outbox.partition, self.is_active);
             tracing::debug!(partition, active, "the broker chose");
+            if !active {
+                self.give_up();
+            }
         } else if command.close_consumer.is_some() {
             return Err(WireError::Odd(
                 "the partition away: another broker takes it over".to_owned(),
@@ -213,8 +213,17 @@ impl Pump {
         Ok(())
     }
 
+    /// Another consumer gets what was sent here and not passed on, and whatever comes next after all is
+    /// no continuation of what was.
+    fn give_up(&mut self) {
+        for sealed in self.held.drain(..) {
+            self.window.opened(sealed.messages(), sealed.bytes(), 0);
+        }
+        self.order = Order::default();
+    }
+
     /// Takes the next entry apart when the last one was passed on, and writes a dead letter of it
-    /// where it can't. The letter holds up this partition, and no acknowledgement.
+    /// where it can't. The letter holds up this partition, and its acknowledgements.
     fn open_next(&mut self) {
         if !self.opened.is_empty() || self.letter.is_some() || self.sequence.is_full() {
             return;
@@ -226,6 +235,7 @@ impl Pump {
         }
         let Some(sealed) = self.held.pop_front() else { return };
         self.order.passed(place);
+        self.outbox.came_in_order(place);
         let (id, counted, bytes) = (sealed.id.clone(), sealed.messages(), sealed.bytes());
         match sealed.open(ENTRY_BYTES_MAX) {
             Ok(messages) => {
@@ -253,96 +263,6 @@ impl Pump {
                 };
                 self.letter = Some(publishing.boxed());
             }
-        }
-    }
-
-    /// Passes on the entry that is in doubt, or gives up on the broker's order.
-    fn settle(&mut self, answer: &CommandGetLastMessageIdResponse) -> Result<(), WireError> {
-        self.lives();
-        let acknowledged = answer.consumer_mark_delete_position.as_ref();
-        let Some((place, verdict)) = self.order.answered(acknowledged, self.outbox.is_idle())
-        else {
-            return self.stand_by(acknowledged);
-        };
-        let partition = &*self.outbox.partition;
-        tracing::debug!(partition, %place, ?verdict, ?acknowledged, "an entry out of its turn");
-        match verdict {
-            Verdict::Next => self.order.admit(place),
-            Verdict::AskAgain => {}
-            Verdict::OutOfOrder if self.outbox.came_early(place) => {
-                return Err(WireError::Odd(format!("{place} before what comes before it")));
-            }
-            Verdict::OutOfOrder => {
-                tracing::warn!(partition, %place, "the entries before it are not there");
-                self.order.admit(place);
-            }
-        }
-        Ok(())
-    }
-
-    /// Messages are there for whoever is active. Where nobody acknowledges any, that may be this
-    /// consumer, and the broker has not said so.
-    fn stand_by(&mut self, acknowledged: Option<&MessageIdData>) -> Result<(), WireError> {
-        if self.standing_at.as_ref() != acknowledged {
-            self.standing_at = acknowledged.cloned();
-            self.idle_looks = 0;
-        }
-        self.idle_looks += 1;
-        match self.idle_looks < STANDING_LOOKS_MAX {
-            true => Ok(()),
-            false => Err(WireError::Odd("nobody any messages, though there are some".to_owned())),
-        }
-    }
-
-    /// The broker said something about this consumer.
-    fn lives(&mut self) {
-        self.heard = Instant::now();
-        self.answered_by = None;
-        self.shared.standing.works(&self.outbox.partition);
-    }
-
-    async fn ask(&mut self) -> Result<(), WireError> {
-        self.answered_by = Some(Instant::now() + self.request_time);
-        self.session.send(subscription::ask()).await
-    }
-
-    /// Asks the broker, after a silence, whether it still knows this consumer.
-    async fn look(&mut self) -> Result<(), WireError> {
-        match self.answered_by {
-            Some(_) => Err(WireError::Silent(self.request_time)),
-            None => self.ask().await,
-        }
-    }
-
-    /// An active consumer that could be sent what is there, and isn't, has a broker that has forgotten
-    /// to read on, as brokers do when a partition changes hands twice in a moment.
-    async fn judge(&mut self, stats: &CommandConsumerStatsResponse) -> Result<(), WireError> {
-        if stats.error_code.is_some() {
-            let said = stats.error_message.as_deref().unwrap_or_default();
-            return Err(WireError::Odd(format!("word that it does not know the consumer: {said}")));
-        }
-        let is_idle = self.window.is_empty() && self.letter.is_none() && self.outbox.is_idle();
-        if self.window.is_empty() {
-            // The broker counts below zero, and the protocol has no sign.
-            self.window.told(stats.available_permits.unwrap_or_default().cast_signed());
-        }
-        self.lives();
-        if !(is_idle && stats.msg_backlog.unwrap_or(0) > 0) {
-            self.idle_looks = 0;
-            return Ok(());
-        }
-        let (partition, active) = (&*self.outbox.partition, self.is_active);
-        tracing::debug!(partition, active, ?stats, "nothing came, and there are messages");
-        if !active {
-            return self.session.send(subscription::ask_acknowledged()).await;
-        }
-        self.idle_looks += 1;
-        match self.idle_looks {
-            // They may be on their way.
-            1 => Ok(()),
-            // Nothing is out, so nothing comes twice.
-            2 => self.session.send(subscription::start_over()).await,
-            _ => Err(WireError::Odd("no messages, though there are some".to_owned())),
         }
     }
 

@@ -1,16 +1,11 @@
 //! One partition through outages: its consumer is built anew, whatever becomes of other partitions.
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use pulsar::proto::ServerError;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     Connection, PulsarError, SourceSettings,
     acknowledge::Outbox,
-    backoff::Backoff,
-    wire::{Session, WireError},
+    backoff::{Backoff, patiently},
+    wire::Session,
 };
 
 use super::{
@@ -19,11 +14,6 @@ use super::{
     pump::{Pump, Shared},
     window::Window,
 };
-
-/// While a broker loads a partition or lets go of a name it is asked again, a moment long. More of it
-/// is for the status to tell of.
-const ATTEMPTS_MAX: u32 = 8;
-const ATTEMPT_AFTER: Duration = Duration::from_millis(250);
 
 /// Reads one partition until the source closes.
 #[derive(Clone)]
@@ -39,26 +29,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Subscribes a first time.
+    /// Subscribes.
     pub(crate) async fn open(&self) -> Result<Pump, PulsarError> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let (opened, url) = self.attempt().await?;
-            match opened {
-                Err(WireError::Refused {
-                    kind: Some(ServerError::ServiceNotReady | ServerError::ConsumerBusy),
-                    ..
-                }) if attempts < ATTEMPTS_MAX => tokio::time::sleep(ATTEMPT_AFTER).await,
-                opened => {
-                    let (topic, name) = (&self.outbox.partition, &self.settings.subscription);
-                    return opened.map_err(|error| PulsarError::wire(error, &url, topic, name));
-                }
-            }
-        }
+        patiently(|| self.attempt()).await
     }
 
-    async fn attempt(&self) -> Result<(Result<Pump, WireError>, String), PulsarError> {
+    async fn attempt(&self) -> Result<Pump, PulsarError> {
         let broker = self.lookups.broker(&self.outbox.partition).await?;
         let behind = broker.proxy.then_some(broker.broker_url);
         let session = Session::open(&self.connection, &broker.url, behind).await;
@@ -71,7 +47,8 @@ impl Reader {
             Window::new(self.messages_max, self.bytes_max),
             self.shared.clone(),
         );
-        Ok((opened.await, broker.url.to_string()))
+        let (topic, name) = (&self.outbox.partition, &self.settings.subscription);
+        opened.await.map_err(|error| PulsarError::wire(error, broker.url.as_str(), topic, name))
     }
 
     /// Keeps a consumer at work until the source closes. Without a first one it pauses before it

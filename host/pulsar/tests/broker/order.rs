@@ -7,6 +7,7 @@ use std::sync::{
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use muster_pulsar::{Source, Status};
+use pulsar::proto::BaseCommand;
 
 use crate::{
     between::between,
@@ -33,7 +34,7 @@ async fn left(
     }
     let subscribed = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&subscribed);
-    let passes = move |_, command: &pulsar::proto::BaseCommand| {
+    let passes = move |_, command: &BaseCommand| {
         if command.subscribe.is_some() {
             counted.fetch_add(1, Ordering::Relaxed);
         }

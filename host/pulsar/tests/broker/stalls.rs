@@ -229,3 +229,18 @@ async fn no_more_is_held_than_allowed_while_acknowledgements_go() -> Result<()> 
     until("eight are acknowledged", || Ok(stage.admin.backlog(&stage.topic, "muster")? == 392))
         .await
 }
+
+/// The answer that an entry is the next one comes behind the entry, which is more than a partition may
+/// hold by its share.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_longer_than_its_share_comes() -> Result<()> {
+    let stage = Stage::shared(64)?;
+    let payload = vec![b'x'; 3 << 20];
+    let long = Outgoing { key: "ada".to_owned(), id: "1".to_owned(), payload: payload.clone() };
+    stage.sink().await?.publish(vec![long]).await;
+    let mut source = stage.source("one").await?;
+    let received = receive(&mut source, 1).await.remove(0);
+    assert_eq!(received.payload, payload);
+    source.acknowledger().done(received.token);
+    Ok(())
+}
