@@ -73,8 +73,9 @@ impl SourceSettings {
 ///
 /// Each partition has one active instance at a time, chosen by the broker, and all its messages come
 /// in order. When a client is built anew, or the partition comes from another instance, everything
-/// of it that is not acknowledged comes once more, in order; never is a message delivered unless all
-/// before it in its partition were delivered, here or to the instance that acknowledged them.
+/// of it that is not acknowledged comes once more, in order; a message is delivered when all
+/// before it in its partition were delivered, here or to the instance that acknowledged them, as far as
+/// brokers say where a ledger ends, and unless they leave something out time and again.
 ///
 /// No message is ever handed back as failed, which would bring all of its partition back. One that
 /// can't be used goes to the dead letters; so does, by itself, an entry that can't be taken apart:
