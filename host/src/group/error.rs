@@ -23,7 +23,7 @@ pub enum StepError {
         source: Damaged,
     },
     /// History of a shared store is to be read first, that of other users at the same time: see
-    /// [`Group::supply`]. Nothing was changed.
+    /// [`Group::supply`](crate::group::Group::supply). Nothing was changed.
     #[error("history is yet to be read")]
     Awaits,
     /// Somebody else wrote the user where nobody may.

@@ -119,7 +119,7 @@ pub struct Committed {
     pub overtaken: Vec<UserKey>,
     /// What is to be told of the others, where the store does not tell it itself: theirs in order.
     pub told: Vec<(UserKey, Line)>,
-    /// Where it is noted that this is yet to be told; see [`Store::settle`].
+    /// Where it is noted that this is yet to be told; see [`Store::settle`](crate::Store::settle).
     pub note: Option<JournalNote>,
 }
 
