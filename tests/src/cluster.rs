@@ -232,12 +232,27 @@ impl Stage {
         })
     }
 
-    /// What is wrong with the events that are kept of a user: which of those that were sent are missing, and
-    /// which are there twice.
+    /// When the timers that are in the table of a user are due, in milliseconds since 1970.
+    fn timers(&self, user: &str) -> Result<Vec<i64>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let session = SessionBuilder::new().known_node(&self.cassandra).build().await?;
+            let query = format!(
+                "SELECT at FROM {}.timers WHERE workspace = ? AND user = ? ALLOW FILTERING",
+                self.name
+            );
+            let rows = session.query_unpaged(query, (WORKSPACE, user)).await?.into_rows_result()?;
+            let found = rows.rows::<(i64,)>()?;
+            Ok(found.map(|row| row.map(|(at,)| at)).collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// What is wrong with what is kept of a user: which of the events that were sent are missing and which are
+    /// there twice; and the timers that she is found by.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub fn events_amiss(&self, load: &Load, user: &str) -> Result<String> {
+    pub fn amiss(&self, load: &Load, user: &str) -> Result<String> {
         let config = muster::config::Config::read(&self.settings("looking", "")?)?;
         let settings = muster::service::cql_settings(&config.store)?;
         let store = CqlStore::open(&settings, CqlMetrics::default())?;
@@ -248,6 +263,7 @@ impl Stage {
             .map(|arrival| (arrival.event.time, arrival.event.name.clone()))
             .collect();
         kept.sort();
+        let hint = store.user(&key)?.and_then(|record| record.stamp.hint);
         let mut sent = BTreeSet::new();
         for (_, json) in load.all().filter(|(of, _)| of == user) {
             let decoded = muster::decode::decode(json.as_bytes(), None);
@@ -258,9 +274,11 @@ impl Stage {
         let twice: Vec<_> = kept.windows(2).filter(|two| two[0] == two[1]).collect();
         let missing: Vec<_> = sent.iter().filter(|event| !kept.contains(event)).collect();
         Ok(format!(
-            "{user} has {} events of {}, twice {twice:?}, missing {missing:?}",
+            "{user} has {} events of {}, twice {twice:?}, missing {missing:?}, and is found under {hint:?}, by \
+             timers at {:?}",
             kept.len(),
-            sent.len()
+            sent.len(),
+            self.timers(user)?
         ))
     }
 

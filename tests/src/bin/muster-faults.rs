@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use muster_rig::{CassandraOptions, CassandraServer, PulsarOptions, PulsarServer};
 use muster_tests::cluster::{
-    Instance, Load, Members, SILENCE_MAX, Stage, Told, expected, read_told, until,
+    Instance, Load, Members, SILENCE_MAX, Stage, Told, WORKSPACE, expected, read_told, until,
 };
 use muster_tests::dataset::Dataset;
 use std::collections::BTreeSet;
@@ -348,8 +348,7 @@ impl Servers {
 impl Round {
     /// Waits until everything is as it must be.
     fn check(&self, instance: &mut Instance) -> Result<Outcome> {
-        let told = self.check_told(instance).with_context(|| self.amiss(instance))?;
-        Ok(Outcome { repetitions: told.repetitions, overtaken: 0.0 })
+        Ok(Outcome { repetitions: self.check_told(instance)?.repetitions, overtaken: 0.0 })
     }
 
     /// What can be said of a round that went wrong.
@@ -360,8 +359,10 @@ impl Round {
         let differing: BTreeSet<&String> =
             users.filter(|user| found.get(*user) != self.expected.get(*user)).collect();
         for user in differing.into_iter().take(9) {
-            let amiss = self.stage.events_amiss(&self.load, user);
+            let amiss = self.stage.amiss(&self.load, user);
             said += &format!("; {}", amiss.unwrap_or_else(|error| format!("{error:#}")));
+            let own = instance.get(&format!("/v1/workspaces/{WORKSPACE}/users/{user}"));
+            said += &own.map_or_else(|error| format!(" {error:#}"), |(_, own)| format!(" {own}"));
         }
         for partition in self.stage.subscriptions() {
             said += &format!("; {}", partition.unwrap_or_else(|error| format!("{error:#}")));
@@ -370,6 +371,10 @@ impl Round {
     }
 
     fn check_told(&self, instance: &mut Instance) -> Result<Told> {
+        self.hold(instance).with_context(|| self.amiss(instance))
+    }
+
+    fn hold(&self, instance: &mut Instance) -> Result<Told> {
         instance.wait_members(&self.expected)?;
         for (user, audiences) in self.expected.iter().take(200) {
             let mut own = instance.audiences(user)?;
@@ -416,7 +421,7 @@ fn latest_ms(message: &str) -> Result<i64> {
 /// The same message, in the workspace that rounds have.
 fn in_shop(message: &str) -> Result<String> {
     let mut message: serde_json::Value = serde_json::from_str(message)?;
-    message["workspace"] = muster_tests::cluster::WORKSPACE.into();
+    message["workspace"] = WORKSPACE.into();
     Ok(message.to_string())
 }
 

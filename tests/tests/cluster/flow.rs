@@ -31,6 +31,23 @@ fn one_instance_says_what_a_replay_says() {
 }
 
 #[test]
+fn what_is_due_when_the_clock_stands_is_yet_to_come() {
+    let stage = stage_with(&shop(), 2);
+    let bought = 1_767_225_700_000_i64;
+    // The last message but one is as old as the window is long then, and what left it is due one later.
+    let purchase = |user: &str, time: i64| {
+        json!({ "workspace": "shop", "user": user, "events": [
+        { "name": "purchase", "time": time, "properties": { "amount": 30 } }] })
+    };
+    let messages = [purchase("early", bought - 1), purchase("late", bought)];
+    let mut instance = stage.start("one").unwrap();
+    let load = send(&stage, &messages, bought + 9_999);
+    let expected = expected(&shop(), &load).unwrap();
+    assert_eq!(expected.keys().collect::<Vec<_>>(), ["late"], "{expected:?}");
+    held(&mut instance, &expected, &stage);
+}
+
+#[test]
 fn two_instances_say_what_a_replay_says() {
     let stage = stage();
     let load = Load::new(8, 80, 1_500).unwrap();
