@@ -51,6 +51,13 @@ pub struct Refusal {
     pub reason: String,
 }
 
+impl Refusal {
+    /// Of a message whose user cannot be decided.
+    pub(crate) fn of_user(reason: &str) -> Refusal {
+        Refusal { position: "user".to_string(), reason: reason.to_string() }
+    }
+}
+
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.position.as_str() {

@@ -113,6 +113,12 @@ impl PulsarSource {
             Ok(decoded) => {
                 service.metrics.unknown_keys.inc_by(decoded.unknown_keys);
                 let key = UserKey { workspace: decoded.workspace, user: decoded.user };
+                if let Some(damage) = service.worker.damage(&key) {
+                    service.metrics.refused.inc();
+                    let refusal = Refusal::of_user(&damage);
+                    self.source.dead_letter(received, &reason(&[refusal])).await;
+                    return true;
+                }
                 let reason = (!decoded.refused.is_empty()).then(|| reason(&decoded.refused));
                 if reason.is_some() {
                     service.metrics.refused.inc();

@@ -5,6 +5,7 @@
 //! is being made durable, and whoever sent a message hears of it when it cannot be lost any more.
 
 mod committer;
+mod damaged;
 mod lane;
 mod lanes;
 mod recovery;
@@ -22,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::sink::Sink;
 use crate::store::{Store, StoreError, UserKey};
 use committer::Committer;
+use damaged::DamagedUsers;
 use muster_core::Message;
 use recovery::Recovery;
 use std::collections::{BTreeSet, HashMap};
@@ -36,6 +38,8 @@ use trial::Kept;
 /// Messages that wait together for one answer.
 pub(crate) struct Delivery {
     messages: Vec<(UserKey, Message)>,
+    /// Whose they were, once they were taken out.
+    users: Vec<UserKey>,
     dead_letters: Vec<Vec<u8>>,
     queued: Instant,
     /// Their room in the queue, given back when they are durable.
@@ -69,6 +73,9 @@ pub enum Unavailable {
     /// What the service depends on does not answer.
     #[error("waiting for {0}")]
     Waiting(Arc<str>),
+    /// What is kept of a user is damaged: sent again, her messages are put aside.
+    #[error("{0}")]
+    UserDamaged(Arc<str>),
     /// The store failed.
     #[error("the store accepts nothing any more: {0}")]
     StoreFailed(Arc<str>),
@@ -88,6 +95,7 @@ pub(crate) struct Shared {
     /// Whether a turn was broken off for that: nothing that came after it may count without it.
     is_broken_off: AtomicBool,
     committed: watch::Sender<u64>,
+    damaged: DamagedUsers,
     /// What is seen of each workspace's rules.
     pub(crate) observed: Mutex<HashMap<Arc<str>, Observed>>,
     /// How many differences from shadows were kept of each workspace.
@@ -159,6 +167,7 @@ impl Worker {
             is_broken_off: AtomicBool::new(false),
             sink,
             committed: watch::Sender::new(0),
+            damaged: DamagedUsers::default(),
             observed: Mutex::default(),
             differences_kept: Mutex::default(),
         });
@@ -236,6 +245,7 @@ impl Worker {
         let queued = Instant::now();
         self.order(Order::Deliver(Delivery {
             messages,
+            users: Vec::new(),
             dead_letters,
             queued,
             permit: Some(permit),
@@ -253,12 +263,17 @@ impl Worker {
         documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
     ) -> oneshot::Receiver<Result<(), Unavailable>> {
         let (done, told) = oneshot::channel();
-        let (messages, dead_letters) = Default::default();
+        let (messages, users, dead_letters) = Default::default();
         let queued = Instant::now();
-        let delivery = Delivery { messages, dead_letters, queued, permit: None, done };
+        let delivery = Delivery { messages, users, dead_letters, queued, permit: None, done };
         let deployment = deployment.map(Box::new);
         self.order(Order::Rules { workspace, deployment, documents, delivery });
         told
+    }
+
+    /// Why messages of a user are put aside, if they are: what is kept of her is damaged.
+    pub fn damage(&self, key: &UserKey) -> Option<Arc<str>> {
+        self.shared.damaged.reason(key)
     }
 
     /// Looks at what was seen of a workspace's rules since they were changed last.

@@ -5,7 +5,7 @@ mod instance;
 mod load;
 mod told;
 
-pub use expected::{Members, expected};
+pub use expected::{Members, expected, settled};
 pub use instance::Instance;
 pub use load::Load;
 pub use told::{Told, read_told};

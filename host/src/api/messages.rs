@@ -198,7 +198,10 @@ impl<'a> Piece<'a> {
                 }
                 if let Some(message) = decoded.message {
                     let key = UserKey { workspace: decoded.workspace, user: decoded.user };
-                    self.messages.push((key, message));
+                    match self.service.worker.damage(&key) {
+                        None => self.messages.push((key, message)),
+                        Some(reason) => self.refuse(json, Refusal::of_user(&reason)),
+                    }
                 }
             }
         }

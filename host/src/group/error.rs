@@ -52,6 +52,17 @@ impl StepError {
         StepError::Damaged { workspace, user, source }
     }
 
+    /// The user whom it is of, where nobody else is concerned.
+    pub fn user(&self) -> Option<UserKey> {
+        match self {
+            StepError::Store(StoreError::UserDamaged { key, .. }) => Some(key.clone()),
+            StepError::Damaged { workspace, user, .. } | StepError::Endless { workspace, user } => {
+                Some(UserKey { workspace: workspace.clone(), user: user.clone() })
+            }
+            StepError::Store(_) | StepError::Awaits | StepError::Overtaken { .. } => None,
+        }
+    }
+
     /// Somebody else wrote a user.
     pub fn overtaken(key: &UserKey) -> StepError {
         StepError::Overtaken { workspace: key.workspace.clone(), user: key.user.clone() }

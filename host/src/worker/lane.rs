@@ -17,6 +17,8 @@ pub(super) struct Lane {
     shared: Arc<Shared>,
     pub(super) rules: HashMap<Arc<str>, WorkspaceRules>,
     pub(super) group: Group,
+    /// Users of this turn whose messages do not count, since something that is kept of them is damaged.
+    pub(super) damaged: HashSet<UserKey>,
 }
 
 /// A step that a user is to take.
@@ -35,7 +37,8 @@ const FOLLOWING_MAX: usize = 256;
 impl Lane {
     /// A lane that remembers that many users.
     pub(super) fn new(shared: Arc<Shared>, recent: NonZeroUsize) -> Lane {
-        Lane { shared, rules: HashMap::new(), group: Group::new(recent) }
+        let (rules, damaged) = Default::default();
+        Lane { shared, rules, group: Group::new(recent), damaged }
     }
 
     /// Takes steps, those of a user one after the other. Those that need history of a shared store are put
@@ -47,22 +50,40 @@ impl Lane {
             let mut waiting: HashSet<&UserKey> = HashSet::new();
             let mut put_off = Vec::new();
             for task in tasks {
+                if self.damaged.contains(&task.key) {
+                    continue;
+                }
                 let waits = waiting.contains(&task.key)
                     || match self.take(task) {
                         Err(StepError::Awaits) => true,
-                        taken => taken.map(|()| false)?,
+                        Err(error) => self.put_aside(error).map(|()| false)?,
+                        Ok(()) => false,
                     };
                 if waits {
                     waiting.insert(&task.key);
                     put_off.push(task);
                 }
             }
-            if !put_off.is_empty() {
-                self.group.supply(&*store)?;
+            if !put_off.is_empty()
+                && let Err(error) = self.group.supply(&*store)
+            {
+                // The others ask again.
+                self.put_aside(error.into())?;
             }
             tasks = put_off;
         }
         self.group.discard_supplies();
+        Ok(())
+    }
+
+    /// Has nothing of a turn count for a user of whom something is damaged.
+    ///
+    /// # Errors
+    /// When it is not that.
+    pub(super) fn put_aside(&mut self, error: StepError) -> Result<(), StepError> {
+        let key = self.shared.damaged.note(error)?;
+        self.group.forget(&key);
+        self.damaged.insert(key);
         Ok(())
     }
 

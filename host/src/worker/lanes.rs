@@ -5,6 +5,7 @@ use super::lane::{Lane, Task};
 use crate::group::StepError;
 use crate::store::{Commit, Store, UserKey};
 use muster_core::Time;
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -69,7 +70,9 @@ impl Lanes {
     /// # Errors
     /// When one fails; which of the others were taken is then open.
     pub(super) fn run(&mut self, tasks: Vec<Task>) -> Result<(), StepError> {
-        self.read_ahead(&tasks)?;
+        if self.store.is_shared() {
+            self.read_ahead(tasks.iter().map(|task| &task.key))?;
+        }
         let is_alone = self.threads.is_empty() || tasks.len() <= ALONE_MAX;
         let mut parts: Vec<Vec<Task>> = self.lanes.iter().map(|_| Vec::new()).collect();
         for task in tasks {
@@ -97,22 +100,37 @@ impl Lanes {
         result
     }
 
-    /// Reads the users of a shared store who are not remembered, all at once.
-    fn read_ahead(&mut self, tasks: &[Task]) -> Result<(), StepError> {
-        if !self.store.is_shared() {
-            return Ok(());
-        }
+    /// Reads those of these users who are not remembered, all at once.
+    ///
+    /// # Errors
+    /// When the store fails. A user of whom something is damaged is put aside.
+    pub(super) fn read_ahead<'a>(
+        &mut self,
+        users: impl Iterator<Item = &'a UserKey>,
+    ) -> Result<(), StepError> {
         let mut lacking: Vec<UserKey> = Vec::new();
-        for task in tasks {
-            if self.of(&task.key).group.lacks(&task.key) {
-                lacking.push(task.key.clone());
+        for key in users {
+            if self.of(key).group.lacks(key) {
+                lacking.push(key.clone());
             }
         }
         lacking.sort_unstable();
         lacking.dedup();
-        let found = self.store.read(&lacking)?;
+        let found = loop {
+            match self.store.read(&lacking).map_err(StepError::from) {
+                Ok(found) => break found,
+                Err(error) => {
+                    let Some(key) = error.user() else { return Err(error) };
+                    self.of(&key).put_aside(error)?;
+                    lacking.retain(|lacking| *lacking != key);
+                }
+            }
+        };
         for (key, found) in lacking.into_iter().zip(found) {
-            self.of(&key).group.learn(key, found)?;
+            let lane = self.of(&key);
+            if let Err(error) = lane.group.learn(key, found) {
+                lane.put_aside(error.into())?;
+            }
         }
         Ok(())
     }
@@ -130,6 +148,11 @@ impl Lanes {
             commit.documents.extend(more.documents);
         }
         commit
+    }
+
+    /// Users for whom nothing of the turn counts, since something that is kept of them is damaged.
+    pub(super) fn take_damaged(&mut self) -> HashSet<UserKey> {
+        self.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.damaged)).collect()
     }
 
     /// Whether there is nothing to commit.

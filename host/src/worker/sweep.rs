@@ -68,13 +68,11 @@ impl Turns {
         let key = |user| UserKey { workspace: workspace.clone(), user };
         let mine: Vec<UserKey> =
             users.into_iter().map(key).filter(|key| store.is_mine(key)).collect();
+        self.lanes.read_ahead(mine.iter())?;
         let mut behind = Vec::new();
-        for (key, found) in mine.iter().zip(store.read(&mine)?) {
-            if self.lanes.of(key).group.lacks(key) {
-                self.lanes.of(key).group.learn(key.clone(), found)?;
-            }
-            if self.is_behind(key)? {
-                behind.push(key.clone());
+        for key in mine {
+            if self.is_behind(&key)? {
+                behind.push(key);
             }
         }
         self.go_over(behind)?;
@@ -105,6 +103,9 @@ impl Turns {
     /// Whether a user has yet to go over to the rules, or to have a shadow, or to lose one.
     fn is_behind(&mut self, key: &UserKey) -> Result<bool, StepError> {
         let Some(deployment) = self.rules.get(&key.workspace) else { return Ok(false) };
+        if self.shared.damaged.reason(key).is_some() {
+            return Ok(false);
+        }
         let store = &*self.shared.store;
         let record = match store.is_shared() {
             true => self.lanes.of(key).group.record(store, key)?,

@@ -240,7 +240,7 @@ impl Turns {
         self.stood = self.clock.advance(stood, told);
         let messages = self.by_user(&mut intake);
         // Where a store is shared, they may have to be taken again.
-        let kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };
+        let mut kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };
         let mut timers = 0;
         let result = self
             .due_timers(intake.messages > 0)
@@ -260,6 +260,11 @@ impl Turns {
             };
             intake.deliveries.append(&mut self.waiting);
             return answer(intake.deliveries, &Err(error));
+        }
+        let damaged = self.lanes.take_damaged();
+        if !damaged.is_empty() {
+            self.put_aside(&mut intake.deliveries, &damaged);
+            kept.retain(|(key, _)| !damaged.contains(key));
         }
         for delivery in &mut intake.deliveries {
             self.lanes.first().group.refuse(std::mem::take(&mut delivery.dead_letters));
@@ -295,6 +300,17 @@ impl Turns {
         }
     }
 
+    /// Has messages of users of whom something is damaged sent again, by when it is known what to do with
+    /// them, and all that came with them.
+    fn put_aside(&mut self, deliveries: &mut Vec<Delivery>, damaged: &HashSet<UserKey>) {
+        let has_any =
+            |delivery: &mut Delivery| delivery.users.iter().any(|key| damaged.contains(key));
+        let aside = deliveries.extract_if(.., has_any).chain(self.waiting.extract_if(.., has_any));
+        let aside: Vec<Delivery> = aside.collect();
+        let reason = damaged.iter().find_map(|key| self.shared.damaged.reason(key));
+        answer(aside, &Err(Unavailable::UserDamaged(reason.unwrap_or_default())));
+    }
+
     /// Puts messages of a user behind those of hers that are to be taken again.
     fn take_again(&mut self, key: &UserKey, messages: &[Message]) {
         match self.again.iter_mut().find(|(user, _)| user == key) {
@@ -326,7 +342,9 @@ impl Turns {
     fn due_timers(&mut self, has_messages: bool) -> Result<Vec<Task>, StepError> {
         let until = self.stood;
         let due = self.timers.take(self.turns, until, has_messages)?;
-        let mine = due.into_iter().filter(|(_, key)| self.rules.contains_key(&key.workspace));
+        let mine = due.into_iter().filter(|(_, key)| {
+            self.rules.contains_key(&key.workspace) && self.shared.damaged.reason(key).is_none()
+        });
         let task = |(now, key)| Task { key, messages: Vec::new(), now, until: Some(until) };
         Ok(mine.map(task).collect())
     }
@@ -339,6 +357,7 @@ impl Turns {
         let mut place_of: HashMap<UserKey, usize> = places.collect();
         for delivery in &mut intake.deliveries {
             for (key, message) in std::mem::take(&mut delivery.messages) {
+                delivery.users.push(key.clone());
                 metrics.messages.with_label_values(&[&key.workspace]).inc();
                 let events = message.events.len() as u64;
                 metrics.events.with_label_values(&[&key.workspace]).inc_by(events);

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cql")]
 use crate::CqlError;
+use crate::UserKey;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,6 +82,18 @@ pub enum StoreError {
         /// Which table.
         table: &'static str,
     },
+    /// What is kept of a user does not decode.
+    #[error(
+        "table `{table}` is damaged in what it keeps of user `{}` of workspace `{}`: restore it from a backup",
+        key.user,
+        key.workspace
+    )]
+    UserDamaged {
+        /// Of whom.
+        key: UserKey,
+        /// Which table.
+        table: &'static str,
+    },
     /// A write failed, or its outcome is unknown.
     #[error(
         "writing to the store in `{}` failed: {reason}: mend that, and start again",
@@ -95,7 +108,7 @@ pub enum StoreError {
     /// A database cannot be used.
     #[cfg(feature = "cql")]
     #[error(transparent)]
-    Cql(#[from] CqlError),
+    Cql(CqlError),
     /// Another process has what only one may have.
     #[error(
         "`{name}` is being changed by instance {owner}, as it is called in its log: try again when it is done"
@@ -123,4 +136,14 @@ pub enum StoreError {
         /// The oldest cursor that still works.
         oldest: u64,
     },
+}
+
+#[cfg(feature = "cql")]
+impl From<CqlError> for StoreError {
+    fn from(error: CqlError) -> StoreError {
+        match error {
+            CqlError::UserDamaged { key } => StoreError::UserDamaged { key, table: "users" },
+            error => StoreError::Cql(error),
+        }
+    }
 }

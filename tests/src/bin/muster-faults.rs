@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use muster_rig::{CassandraOptions, CassandraServer, PulsarOptions, PulsarServer};
 use muster_tests::cluster::{
-    Instance, Load, Members, SILENCE_MAX, Stage, Told, WORKSPACE, expected, read_told, until,
+    Instance, Load, Members, SILENCE_MAX, Stage, Told, WORKSPACE, expected, read_told, settled,
+    until,
 };
 use muster_tests::dataset::Dataset;
 use std::collections::BTreeSet;
@@ -155,8 +156,12 @@ impl Servers {
 
     fn shop(&self) -> Result<Round> {
         let rules = project("examples/shop/audiences.yaml");
-        let load = Load::new(fastrand::u64(..), USERS, MESSAGES)?;
-        let expected = expected(&rules, &load)?;
+        let (load, expected) = loop {
+            let load = Load::new(fastrand::u64(..), USERS, MESSAGES)?;
+            if let Some(expected) = settled(&rules, &load)? {
+                break (load, expected);
+            }
+        };
         ensure!(expected.len() > 10, "hardly anybody is in an audience: the load is no load");
         Ok(Round { stage: self.stage(&rules)?, load, expected })
     }

@@ -31,23 +31,6 @@ fn one_instance_says_what_a_replay_says() {
 }
 
 #[test]
-fn what_is_due_when_the_clock_stands_is_yet_to_come() {
-    let stage = stage_with(&shop(), 2);
-    let bought = 1_767_225_700_000_i64;
-    // The last message but one is as old as the window is long then, and what left it is due one later.
-    let purchase = |user: &str, time: i64| {
-        json!({ "workspace": "shop", "user": user, "events": [
-        { "name": "purchase", "time": time, "properties": { "amount": 30 } }] })
-    };
-    let messages = [purchase("early", bought - 1), purchase("late", bought)];
-    let mut instance = stage.start("one").unwrap();
-    let load = send(&stage, &messages, bought + 9_999);
-    let expected = expected(&shop(), &load).unwrap();
-    assert_eq!(expected.keys().collect::<Vec<_>>(), ["late"], "{expected:?}");
-    held(&mut instance, &expected, &stage);
-}
-
-#[test]
 fn two_instances_say_what_a_replay_says() {
     let stage = stage();
     let load = Load::new(8, 80, 1_500).unwrap();
@@ -103,6 +86,59 @@ fn what_cannot_be_used_is_put_aside_with_the_reason() {
     })
     .unwrap();
     until("everything is acknowledged", || stage.is_drained()).unwrap();
+}
+
+/// Messages of a user whose row does not decode go to the dead letters. Everybody else's count, and hers do
+/// when the row is what it was.
+#[test]
+fn a_damaged_row_holds_nobody_up() {
+    let stage = stage_with(&shop(), 1);
+    let from = |user: &str, country: &str| json!({ "workspace": "shop", "user": user, "attributes": { "country": country } });
+    let is_in = |user: &str| (user.to_string(), ["north-americans".to_string()].into());
+    let end = 1_767_225_700_000_i64;
+    let users = ["ann", "bob", "cat"];
+    let mut first = stage.start("one").unwrap();
+    send(&stage, &users.map(|user| from(user, "US")), end);
+    held(&mut first, &users.map(is_in).into(), &stage);
+    first.stop().unwrap();
+    let damage = |column: &str, user: &str, value: &str| {
+        let user = format!("workspace = 'shop' AND user = '{user}'");
+        stage.meddle(&format!("UPDATE {{}}.users SET {column} = {value} WHERE {user}")).unwrap();
+    };
+    damage("state", "ann", "0xffff");
+    damage("hint", "bob", "9223372036854775807");
+
+    let mut second = stage.start("one").unwrap();
+    send(&stage, &["ann", "bob", "cat", "dan"].map(|user| from(user, "FR")), end + 10);
+    second.wait_members(&[is_in("ann"), is_in("bob")].into()).unwrap();
+    until("two messages are put aside", || {
+        let aside = second.metric("muster_dead_letters_total")?;
+        Ok(if aside == 2.0 { Ok(()) } else { Err(aside.to_string()) })
+    })
+    .unwrap();
+    until("everything is acknowledged", || stage.is_drained()).unwrap();
+    let log = second.log().unwrap();
+    for user in ["ann", "bob"] {
+        let told =
+            |line: &str| line.contains("put aside") && line.contains(&format!("user `{user}`"));
+        assert!(log.lines().any(told), "{log}");
+    }
+    let address = second.address().unwrap().unwrap();
+    let both = format!("{}\n{}\n", from("ann", "FR"), from("dan", "US"));
+    let mut answer = ureq::post(format!("http://{address}/v1/messages"))
+        .header("content-type", "application/x-ndjson")
+        .send(both)
+        .unwrap();
+    let answer = answer.body_mut().read_to_string().unwrap();
+    assert!(answer.contains("\"accepted\":1") && answer.contains("damaged"), "{answer}");
+    assert_eq!(second.ready().unwrap().0, 200);
+    second.stop().unwrap();
+
+    damage("hint", "bob", "null");
+    let mut third = stage.start("one").unwrap();
+    send(&stage, &[from("bob", "FR")], end + 20);
+    third.wait_members(&[is_in("ann"), is_in("dan")].into()).unwrap();
+    third.stop().unwrap();
 }
 
 #[test]

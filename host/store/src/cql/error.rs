@@ -1,5 +1,6 @@
 //! Why the database cannot be used, by what mends it.
 
+use crate::UserKey;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -67,6 +68,12 @@ pub enum CqlError {
     Damaged {
         /// Which table.
         table: &'static str,
+    },
+    /// What is kept of a user does not decode.
+    #[error("the row of user `{}` of workspace `{}` is damaged: restore it from a backup", key.user, key.workspace)]
+    UserDamaged {
+        /// Of whom.
+        key: UserKey,
     },
     /// The process is ending, and the database does not answer.
     #[error("the database does not answer, and the service is ending")]

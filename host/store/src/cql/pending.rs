@@ -23,11 +23,7 @@ pub(super) fn encode(untold: &Untold) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Untold, CqlError> {
-    read(bytes).map_err(|_| CqlError::Damaged { table: "users" })
-}
-
-fn read(bytes: &[u8]) -> Result<Untold, Damaged> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Untold, Damaged> {
     let mut reader = Reader::new(bytes);
     let lines = (0..reader.length()?).map(|_| {
         let number = reader.unsigned()?;

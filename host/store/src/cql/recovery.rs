@@ -43,7 +43,15 @@ impl Shared {
     async fn settle_user(&self, key: &UserKey) -> Result<Vec<(UserKey, Line)>, CqlError> {
         let mut backoff = Backoff::default();
         loop {
-            let record = self.read_user_decided(key).await?.record;
+            let record = match self.read_user_decided(key).await {
+                Ok(found) => found.record,
+                // What others left half done does not wait for her row to be restored.
+                Err(error @ CqlError::UserDamaged { .. }) => {
+                    tracing::error!("what is yet to be told is lost: {error}");
+                    return Ok(Vec::new());
+                }
+                Err(error) => return Err(error),
+            };
             let stamp = record.as_ref().map(|record| record.stamp.clone()).unwrap_or_default();
             let bytes = |version: Version| version.to_bytes().to_vec();
             let fresh = bytes(Version::after(stamp.version));

@@ -45,11 +45,14 @@ impl Shared {
         };
         // History alone is what a time to live has not yet taken, of a user who is gone.
         let Some(version) = version else { return Ok(Found::default()) };
-        let damaged = || CqlError::Damaged { table: "users" };
+        let damaged = || CqlError::UserDamaged { key: key.clone() };
         let version = Version::from_bytes(version.try_into().map_err(|_| damaged())?);
         let hint = hint.map(|at| Time::from_milliseconds(at).ok_or_else(damaged)).transpose()?;
         let untold = match untold {
-            Some(untold) => later_than(pending::decode(&untold)?, told.unwrap_or(0)),
+            Some(untold) => {
+                let untold = pending::decode(&untold).map_err(|_| damaged())?;
+                later_than(untold, told.unwrap_or(0))
+            }
             None => None,
         };
         let stamp = Stamp { version: Some(version), hint, untold };
@@ -85,7 +88,7 @@ impl Shared {
             // A user without history is one row without any.
             let Some((name, arrivals)) = name.zip(arrivals) else { continue };
             let row = Reader::new(&arrivals).arrivals(&name.into());
-            let row = row.map_err(|_| CqlError::Damaged { table: "users" })?;
+            let row = row.map_err(|_| CqlError::UserDamaged { key: part.key.clone() })?;
             let within = |a: &Arrival| a.event.time >= part.from && a.event.time <= part.to;
             events.extend(row.into_iter().filter(within));
         }
