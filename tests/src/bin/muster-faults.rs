@@ -403,12 +403,17 @@ impl Outcome {
     }
 }
 
-/// Waits until one of the instances says that it waits.
+/// Waits until one of the instances says that it waits, and so do its figures.
 fn said_to_wait(instances: &mut [Instance; 2]) -> Result<()> {
     until("an instance says what it waits for", || {
         for instance in &mut *instances {
             let (status, said) = instance.ready()?;
-            if status == 503 && said.contains("waiting for") {
+            let waits = ["store", "source", "sink"]
+                .into_iter()
+                .find(|what| status == 503 && said.contains(&format!("waiting for the {what}")));
+            if let Some(what) = waits
+                && instance.metric(&format!("muster_waiting{{for=\"{what}\"}}"))? == 1.0
+            {
                 return Ok(Ok(()));
             }
         }

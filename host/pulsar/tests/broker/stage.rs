@@ -164,10 +164,18 @@ pub(crate) async fn consumer(
     topic: &str,
     subscription: &str,
 ) -> Result<Consumer<Vec<u8>, TokioExecutor>> {
+    consumer_of(SubType::Failover, url, topic, subscription).await
+}
+
+pub(crate) async fn consumer_of(
+    kind: SubType,
+    url: &str,
+    topic: &str,
+    subscription: &str,
+) -> Result<Consumer<Vec<u8>, TokioExecutor>> {
     let options = ConsumerOptions::default().with_initial_position(InitialPosition::Earliest);
     let consumer = client(url).await?.consumer().with_topic(topic).with_options(options);
-    let consumer =
-        consumer.with_subscription(subscription).with_subscription_type(SubType::Failover);
+    let consumer = consumer.with_subscription(subscription).with_subscription_type(kind);
     Ok(consumer.build().await?)
 }
 
