@@ -223,6 +223,7 @@ async fn ready(State(service): Shared) -> Response {
 
 async fn metrics(State(service): Shared) -> Result<Response, Failure> {
     service.metrics.queue.set(service.worker.waiting());
+    service.metrics.damaged_users.set(service.worker.damaged_users());
     let text = service.metrics.text().map_err(|error| Failure::internal(&error.to_string()))?;
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

@@ -161,8 +161,14 @@ impl Group {
     }
 
     /// Takes what was read of a user.
+    ///
+    /// # Errors
+    /// When it does not decode.
     pub fn learn(&mut self, key: UserKey, found: Found) -> Result<(), StoreError> {
-        let shadow = found.shadow.as_deref().map(|bytes| Shadow::read(bytes)).transpose()?;
+        if found.is_damaged {
+            return Err(StoreError::UserDamaged { key, table: "users" });
+        }
+        let shadow = found.shadow.as_deref().map(|bytes| Shadow::read(&key, bytes)).transpose()?;
         self.recent_shadows.put(key.clone(), shadow.map(Arc::new));
         self.recent.put(key, found.record);
         Ok(())

@@ -71,6 +71,8 @@ pub struct Metrics {
     pub rule_loads: IntCounterVec,
     /// Users whom another instance wrote while they were being evaluated, so that they are again.
     pub overtaken: IntCounter,
+    /// Users whose messages are put aside, since something that is kept of them is damaged.
+    pub damaged_users: IntGauge,
     /// Turns of instances that are gone, settled by this one.
     pub recovered: IntCounter,
     /// Whether something is waited for, by what.
@@ -207,6 +209,10 @@ impl Metrics {
             rule_loads: register.counters("rule_loads", "Loads of rules", &["outcome"])?,
             overtaken: register
                 .counter("overtaken", "Users whom another instance wrote meanwhile")?,
+            damaged_users: register.add(IntGauge::new(
+                "muster_damaged_users",
+                "Users whose messages are put aside, since something kept of them is damaged",
+            )?)?,
             recovered: register
                 .counter("recovered", "Turns of instances that are gone, settled")?,
             waiting: register.add(IntGaugeVec::new(

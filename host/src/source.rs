@@ -9,7 +9,7 @@ use crate::store::UserKey;
 use crate::worker::Unavailable;
 use futures_util::FutureExt;
 use muster_core::{Message, Origin, Place, Time};
-use muster_pulsar::{Ack, Connection, PulsarError, Received, Source, SourceSettings, Status};
+use muster_pulsar::{Connection, PulsarError, Received, Source, SourceSettings, Status};
 use prometheus::IntCounter;
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,9 +33,8 @@ pub struct PulsarSource {
 #[derive(Default)]
 struct Taken {
     messages: Vec<(UserKey, Message)>,
-    acks: Vec<Ack>,
-    /// Those of which a part was refused: put aside when the rest is durable.
-    in_part: Vec<(Received, String)>,
+    /// What they came as, and why a part of one was refused: then it is put aside when the rest is durable.
+    received: Vec<(Received, Option<String>)>,
 }
 
 impl PulsarSource {
@@ -113,24 +112,19 @@ impl PulsarSource {
             Ok(decoded) => {
                 service.metrics.unknown_keys.inc_by(decoded.unknown_keys);
                 let key = UserKey { workspace: decoded.workspace, user: decoded.user };
-                if let Some(damage) = service.worker.damage(&key) {
-                    service.metrics.refused.inc();
-                    let refusal = Refusal::of_user(&damage);
-                    self.source.dead_letter(received, &reason(&[refusal])).await;
-                    return true;
-                }
                 let reason = (!decoded.refused.is_empty()).then(|| reason(&decoded.refused));
                 if reason.is_some() {
                     service.metrics.refused.inc();
                 }
                 let origin = self.origin(&received);
                 let message = decoded.message.map(|m| Message { origin: Some(origin), ..m });
-                let is_taken = message.is_some();
-                taken.messages.extend(message.map(|message| (key, message)));
-                match reason {
-                    None => taken.acks.push(received.token),
-                    Some(reason) if is_taken => taken.in_part.push((received, reason)),
-                    Some(reason) => self.source.dead_letter(received, &reason).await,
+                match (message, reason) {
+                    (Some(message), reason) => {
+                        taken.messages.push((key, message));
+                        taken.received.push((received, reason));
+                    }
+                    (None, Some(reason)) => self.source.dead_letter(received, &reason).await,
+                    (None, None) => self.source.acknowledger().done(received.token),
                 }
             }
             Err(refusal) => {
@@ -159,16 +153,28 @@ impl PulsarSource {
         handed: &mut JoinSet<()>,
     ) -> bool {
         let Some(permit) = room(service, taken.messages.len()).await else { return false };
+        let keys: Vec<UserKey> = taken.messages.iter().map(|(key, _)| key.clone()).collect();
         let told = service.worker.deliver(taken.messages, Vec::new(), permit);
-        let acknowledger = self.source.acknowledger();
+        let (acknowledger, refused) = (self.source.acknowledger(), service.metrics.refused.clone());
         handed.spawn(async move {
             // What is not durable is left to be delivered again.
-            if let Ok(Ok(())) = told.await {
-                taken.acks.into_iter().for_each(|ack| acknowledger.done(ack));
-                for (received, reason) in taken.in_part {
-                    acknowledger.dead_letter(received, &reason).await;
+            let Ok(Ok(aside)) = told.await else { return };
+            let mut letters = Vec::new();
+            for (key, (received, in_part)) in keys.iter().zip(taken.received) {
+                let damage = aside.get(key).map(|damage| {
+                    refused.inc();
+                    reason(&[Refusal::of_user(damage)])
+                });
+                match damage.or(in_part) {
+                    None => acknowledger.done(received.token),
+                    Some(reason) => letters.push((received, reason)),
                 }
             }
+            for (received, reason) in letters {
+                acknowledger.dead_letter(received, &reason).await;
+            }
+            // Until here: before these letters are written, no later message of theirs may count.
+            drop(aside);
         });
         true
     }

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::sink::Sink;
 use crate::store::{Store, StoreError, UserKey};
 use committer::Committer;
+pub use damaged::Aside;
 use damaged::DamagedUsers;
 use muster_core::Message;
 use recovery::Recovery;
@@ -35,16 +36,29 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use trial::Kept;
 
+/// Told when messages are durable: of whom nothing counts, since something that is kept of them is damaged, and
+/// why. Or why none are.
+pub type Durable = oneshot::Receiver<Result<Aside, Unavailable>>;
+
 /// Messages that wait together for one answer.
 pub(crate) struct Delivery {
     messages: Vec<(UserKey, Message)>,
-    /// Whose they were, once they were taken out.
+    /// Whose they were, once they were taken out, and of whom nothing counts.
     users: Vec<UserKey>,
+    aside: Aside,
     dead_letters: Vec<Vec<u8>>,
     queued: Instant,
     /// Their room in the queue, given back when they are durable.
     permit: Option<OwnedSemaphorePermit>,
-    done: oneshot::Sender<Result<(), Unavailable>>,
+    done: oneshot::Sender<Result<Aside, Unavailable>>,
+}
+
+impl Delivery {
+    /// Notes those of these users whose messages it brought.
+    fn put_aside(&mut self, aside: &Aside) {
+        let found = self.users.iter().filter_map(|key| aside.get_key_value(key));
+        self.aside.extend(found.map(|(key, reason)| (key.clone(), reason.clone())));
+    }
 }
 
 /// What the worker is told.
@@ -73,9 +87,6 @@ pub enum Unavailable {
     /// What the service depends on does not answer.
     #[error("waiting for {0}")]
     Waiting(Arc<str>),
-    /// What is kept of a user is damaged: sent again, her messages are put aside.
-    #[error("{0}")]
-    UserDamaged(Arc<str>),
     /// The store failed.
     #[error("the store accepts nothing any more: {0}")]
     StoreFailed(Arc<str>),
@@ -234,18 +245,19 @@ impl Worker {
     }
 
     /// Hands messages over, in the order in which they came, with what was refused beside them, as JSON,
-    /// and with their room. What it gives is told when they are durable, and in any case.
+    /// and with their room. Whoever sent them puts those aside that do not count.
     pub fn deliver(
         &self,
         messages: Vec<(UserKey, Message)>,
         dead_letters: Vec<Vec<u8>>,
         permit: OwnedSemaphorePermit,
-    ) -> oneshot::Receiver<Result<(), Unavailable>> {
+    ) -> Durable {
         let (done, told) = oneshot::channel();
         let queued = Instant::now();
         self.order(Order::Deliver(Delivery {
             messages,
             users: Vec::new(),
+            aside: Aside::new(),
             dead_letters,
             queued,
             permit: Some(permit),
@@ -261,19 +273,20 @@ impl Worker {
         workspace: Arc<str>,
         deployment: Option<Deployment>,
         documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
-    ) -> oneshot::Receiver<Result<(), Unavailable>> {
+    ) -> Durable {
         let (done, told) = oneshot::channel();
-        let (messages, users, dead_letters) = Default::default();
+        let (messages, users, aside, dead_letters) = Default::default();
         let queued = Instant::now();
-        let delivery = Delivery { messages, users, dead_letters, queued, permit: None, done };
+        let delivery =
+            Delivery { messages, users, aside, dead_letters, queued, permit: None, done };
         let deployment = deployment.map(Box::new);
         self.order(Order::Rules { workspace, deployment, documents, delivery });
         told
     }
 
-    /// Why messages of a user are put aside, if they are: what is kept of her is damaged.
-    pub fn damage(&self, key: &UserKey) -> Option<Arc<str>> {
-        self.shared.damaged.reason(key)
+    /// Users whose messages are put aside, since something that is kept of them is damaged.
+    pub fn damaged_users(&self) -> i64 {
+        i64::try_from(self.shared.damaged.count()).unwrap_or(i64::MAX)
     }
 
     /// Looks at what was seen of a workspace's rules since they were changed last.

@@ -64,10 +64,9 @@ impl Failure {
     pub(super) fn unavailable(error: &Unavailable) -> Failure {
         let status = match error {
             Unavailable::Overloaded => StatusCode::TOO_MANY_REQUESTS,
-            Unavailable::ShuttingDown
-            | Unavailable::Waiting(_)
-            | Unavailable::UserDamaged(_)
-            | Unavailable::StoreFailed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Unavailable::ShuttingDown | Unavailable::Waiting(_) | Unavailable::StoreFailed(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         };
         let retry = !matches!(error, Unavailable::StoreFailed(_));
         Failure { retry, ..Failure::new(status, &error.to_string()) }

@@ -60,12 +60,20 @@ struct DeadLetter<'a> {
     text: &'a str,
 }
 
+/// An item that made a message.
+struct Taken {
+    item: u64,
+    text: Box<[u8]>,
+}
+
 /// Messages gathered from a request, and not yet queued.
 struct Piece<'a> {
     service: &'a Arc<Service>,
     admission: Admission,
     latest: Option<Time>,
     messages: Vec<(UserKey, Message)>,
+    /// What they were, in case that their users' are put aside.
+    taken: Vec<Taken>,
     dead_letters: Vec<Vec<u8>>,
     items: u64,
     answer: Answer,
@@ -106,6 +114,7 @@ impl<'a> Piece<'a> {
             admission,
             latest,
             messages: Vec::new(),
+            taken: Vec::new(),
             dead_letters: Vec::new(),
             items: 0,
             answer: Answer::default(),
@@ -198,20 +207,23 @@ impl<'a> Piece<'a> {
                 }
                 if let Some(message) = decoded.message {
                     let key = UserKey { workspace: decoded.workspace, user: decoded.user };
-                    match self.service.worker.damage(&key) {
-                        None => self.messages.push((key, message)),
-                        Some(reason) => self.refuse(json, Refusal::of_user(&reason)),
-                    }
+                    self.taken.push(Taken { item: self.items, text: beginning(json).into() });
+                    self.messages.push((key, message));
                 }
             }
         }
         self.items += 1;
     }
 
+    /// Refuses the item that is being taken, or a part of it.
     fn refuse(&mut self, json: &[u8], refusal: Refusal) {
+        self.refuse_item(self.items, json, refusal);
+    }
+
+    fn refuse_item(&mut self, item: u64, json: &[u8], refusal: Refusal) {
         self.service.metrics.refused.inc();
-        let refused = RefusedItem { item: self.items, refusal };
-        let text = String::from_utf8_lossy(&json[..json.len().min(DEAD_LETTER_BYTES_MAX)]);
+        let refused = RefusedItem { item, refusal };
+        let text = String::from_utf8_lossy(beginning(json));
         let letter = DeadLetter { refused: &refused, text: &text };
         // Texts and numbers always serialise.
         self.dead_letters.push(serde_json::to_vec(&letter).unwrap_or_default());
@@ -221,21 +233,26 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Queues what was gathered, and waits until it is durable.
+    /// Queues what was gathered, and waits until it is durable; so for what was put aside of it.
     async fn queue(&mut self) -> Result<(), Failure> {
-        let (messages, dead_letters) =
-            (std::mem::take(&mut self.messages), std::mem::take(&mut self.dead_letters));
-        let count = messages.len();
-        if count + dead_letters.len() == 0 {
-            return Ok(());
+        while !(self.messages.is_empty() && self.dead_letters.is_empty()) {
+            let messages = std::mem::take(&mut self.messages);
+            let taken = std::mem::take(&mut self.taken);
+            let dead_letters = std::mem::take(&mut self.dead_letters);
+            let keys: Vec<UserKey> = messages.iter().map(|(key, _)| key.clone()).collect();
+            let accepted = self.answer.accepted;
+            let failed = |error| Failure::unavailable(&error).with("accepted", accepted.into());
+            let permit = self.room(messages.len().max(1)).await.map_err(failed)?;
+            let answer = self.service.worker.deliver(messages, dead_letters, permit);
+            let aside = answer.await.unwrap_or(Err(Unavailable::ShuttingDown)).map_err(failed)?;
+            for (key, Taken { item, text }) in keys.iter().zip(taken) {
+                match aside.get(key) {
+                    None => self.answer.accepted += 1,
+                    Some(reason) => self.refuse_item(item, &text, Refusal::of_user(reason)),
+                }
+            }
+            self.begun = true;
         }
-        let accepted = self.answer.accepted;
-        let failed = |error| Failure::unavailable(&error).with("accepted", accepted.into());
-        let permit = self.room(count.max(1)).await.map_err(failed)?;
-        let answer = self.service.worker.deliver(messages, dead_letters, permit);
-        answer.await.unwrap_or(Err(Unavailable::ShuttingDown)).map_err(failed)?;
-        self.answer.accepted += count as u64;
-        self.begun = true;
         Ok(())
     }
 
@@ -252,4 +269,9 @@ impl<'a> Piece<'a> {
             }
         }
     }
+}
+
+/// As much of an item as its dead letter keeps.
+fn beginning(json: &[u8]) -> &[u8] {
+    &json[..json.len().min(DEAD_LETTER_BYTES_MAX)]
 }

@@ -1,7 +1,7 @@
 //! What a module does to everybody else: the same traffic of a workspace, without it and beside it.
 
 use super::report::Durations;
-use super::steady::{self, Durable, steadily};
+use super::steady::{self, steadily};
 use super::{Report, Scale, catalogue, rig};
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::ruleset::Ruleset;
 use crate::sink::Sink;
 use crate::store::{EmbeddedStore, Store, StoreOptions};
-use crate::worker::Worker;
+use crate::worker::{Durable, Worker};
 use anyhow::Context;
 use fastrand::Rng;
 use muster_core::{Engine, Standing};

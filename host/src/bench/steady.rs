@@ -4,14 +4,10 @@ use super::report::Durations;
 use super::rig;
 use crate::clock::wall_time;
 use crate::store::UserKey;
-use crate::worker::{Unavailable, Worker};
+use crate::worker::{Durable, Worker};
 use fastrand::Rng;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
-
-/// Told when a message is durable.
-pub(super) type Durable = oneshot::Receiver<Result<(), Unavailable>>;
 
 /// Sends one message after the other, that far apart, and gives how long they waited.
 pub(super) fn steadily(

@@ -168,7 +168,7 @@ impl Group {
             return Ok(shadow.clone());
         }
         let shadow = match store.shadow(key)? {
-            Some(bytes) => Some(Arc::new(Shadow::read(&bytes)?)),
+            Some(bytes) => Some(Arc::new(Shadow::read(key, &bytes)?)),
             None => None,
         };
         self.recent_shadows.put(key.clone(), shadow.clone());
@@ -203,8 +203,9 @@ impl Shadow {
         out
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Shadow, StoreError> {
-        Shadow::decode(bytes).ok_or(StoreError::Damaged { table: "shadows" })
+    pub(super) fn read(key: &UserKey, bytes: &[u8]) -> Result<Shadow, StoreError> {
+        let damaged = || StoreError::UserDamaged { key: key.clone(), table: "shadows" };
+        Shadow::decode(bytes).ok_or_else(damaged)
     }
 
     fn decode(bytes: &[u8]) -> Option<Shadow> {

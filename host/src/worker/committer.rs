@@ -135,6 +135,6 @@ pub(super) fn answer(deliveries: Vec<Delivery>, result: &Result<(), Unavailable>
         // Whoever is told finds room for more.
         drop(delivery.permit);
         // Nobody waits any more when this fails.
-        drop(delivery.done.send(result.clone()));
+        drop(delivery.done.send(result.clone().map(|()| delivery.aside)));
     }
 }

@@ -2,6 +2,7 @@
 //! lane, and a lane is on one thread at a time, so her messages stay in order.
 
 use super::Shared;
+use super::damaged::Aside;
 use super::rules::WorkspaceRules;
 use super::trial::{self, Trial};
 use crate::group::{Group, StepError, Stepped};
@@ -17,8 +18,8 @@ pub(super) struct Lane {
     shared: Arc<Shared>,
     pub(super) rules: HashMap<Arc<str>, WorkspaceRules>,
     pub(super) group: Group,
-    /// Users of this turn whose messages do not count, since something that is kept of them is damaged.
-    pub(super) damaged: HashSet<UserKey>,
+    /// Users of whom nothing counts in this turn, since something that is kept of them is damaged.
+    pub(super) aside: Aside,
 }
 
 /// A step that a user is to take.
@@ -37,8 +38,8 @@ const FOLLOWING_MAX: usize = 256;
 impl Lane {
     /// A lane that remembers that many users.
     pub(super) fn new(shared: Arc<Shared>, recent: NonZeroUsize) -> Lane {
-        let (rules, damaged) = Default::default();
-        Lane { shared, rules, group: Group::new(recent), damaged }
+        let (rules, aside) = Default::default();
+        Lane { shared, rules, group: Group::new(recent), aside }
     }
 
     /// Takes steps, those of a user one after the other. Those that need history of a shared store are put
@@ -50,7 +51,8 @@ impl Lane {
             let mut waiting: HashSet<&UserKey> = HashSet::new();
             let mut put_off = Vec::new();
             for task in tasks {
-                if self.damaged.contains(&task.key) {
+                if let Some(reason) = self.shared.damaged.reason(&task.key) {
+                    self.leave(task, reason);
                     continue;
                 }
                 let waits = waiting.contains(&task.key)
@@ -81,10 +83,21 @@ impl Lane {
     /// # Errors
     /// When it is not that.
     pub(super) fn put_aside(&mut self, error: StepError) -> Result<(), StepError> {
-        let key = self.shared.damaged.note(error)?;
+        let (key, reason) = self.shared.damaged.note(error)?;
         self.group.forget(&key);
-        self.damaged.insert(key);
+        self.aside.insert(key, reason);
         Ok(())
+    }
+
+    /// Leaves a step of such a user untaken. Messages that counted before are not put aside, where that can
+    /// be read.
+    fn leave(&mut self, task: &Task, reason: Arc<str>) {
+        let store = self.shared.store.clone();
+        match self.group.has_taken(&*store, &task.key, &task.messages) {
+            Ok(true) => self.shared.metrics.duplicates.inc_by(task.messages.len() as u64),
+            Ok(false) | Err(_) if task.messages.is_empty() => {}
+            Ok(false) | Err(_) => drop(self.aside.insert(task.key.clone(), reason)),
+        }
     }
 
     fn take(&mut self, task: &Task) -> Result<(), StepError> {

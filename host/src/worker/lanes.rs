@@ -1,11 +1,11 @@
 //! All lanes, and the threads that they run on beside the worker's own.
 
 use super::Shared;
+use super::damaged::Aside;
 use super::lane::{Lane, Task};
 use crate::group::StepError;
 use crate::store::{Commit, Store, UserKey};
 use muster_core::Time;
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -116,16 +116,7 @@ impl Lanes {
         }
         lacking.sort_unstable();
         lacking.dedup();
-        let found = loop {
-            match self.store.read(&lacking).map_err(StepError::from) {
-                Ok(found) => break found,
-                Err(error) => {
-                    let Some(key) = error.user() else { return Err(error) };
-                    self.of(&key).put_aside(error)?;
-                    lacking.retain(|lacking| *lacking != key);
-                }
-            }
-        };
+        let found = self.store.read(&lacking)?;
         for (key, found) in lacking.into_iter().zip(found) {
             let lane = self.of(&key);
             if let Err(error) = lane.group.learn(key, found) {
@@ -150,9 +141,9 @@ impl Lanes {
         commit
     }
 
-    /// Users for whom nothing of the turn counts, since something that is kept of them is damaged.
-    pub(super) fn take_damaged(&mut self) -> HashSet<UserKey> {
-        self.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.damaged)).collect()
+    /// Users of whom nothing counts in this turn, since something that is kept of them is damaged.
+    pub(super) fn take_aside(&mut self) -> Aside {
+        self.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.aside)).collect()
     }
 
     /// Whether there is nothing to commit.

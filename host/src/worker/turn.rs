@@ -238,6 +238,7 @@ impl Turns {
             false => self.stood,
         };
         self.stood = self.clock.advance(stood, told);
+        let again: HashSet<UserKey> = self.again.iter().map(|(key, _)| key.clone()).collect();
         let messages = self.by_user(&mut intake);
         // Where a store is shared, they may have to be taken again.
         let mut kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };
@@ -261,10 +262,13 @@ impl Turns {
             intake.deliveries.append(&mut self.waiting);
             return answer(intake.deliveries, &Err(error));
         }
-        let damaged = self.lanes.take_damaged();
-        if !damaged.is_empty() {
-            self.put_aside(&mut intake.deliveries, &damaged);
-            kept.retain(|(key, _)| !damaged.contains(key));
+        let aside = self.lanes.take_aside();
+        if !aside.is_empty() {
+            kept.retain(|(key, _)| !aside.contains_key(key));
+            intake.deliveries.iter_mut().for_each(|delivery| delivery.put_aside(&aside));
+            // Of those that wait, what was taken again: the rest may have counted.
+            let aside = aside.into_iter().filter(|(key, _)| again.contains(key)).collect();
+            self.waiting.iter_mut().for_each(|delivery| delivery.put_aside(&aside));
         }
         for delivery in &mut intake.deliveries {
             self.lanes.first().group.refuse(std::mem::take(&mut delivery.dead_letters));
@@ -298,17 +302,6 @@ impl Turns {
             }
             self.committer.submit(Job { commit, deliveries: intake.deliveries, timers });
         }
-    }
-
-    /// Has messages of users of whom something is damaged sent again, by when it is known what to do with
-    /// them, and all that came with them.
-    fn put_aside(&mut self, deliveries: &mut Vec<Delivery>, damaged: &HashSet<UserKey>) {
-        let has_any =
-            |delivery: &mut Delivery| delivery.users.iter().any(|key| damaged.contains(key));
-        let aside = deliveries.extract_if(.., has_any).chain(self.waiting.extract_if(.., has_any));
-        let aside: Vec<Delivery> = aside.collect();
-        let reason = damaged.iter().find_map(|key| self.shared.damaged.reason(key));
-        answer(aside, &Err(Unavailable::UserDamaged(reason.unwrap_or_default())));
     }
 
     /// Puts messages of a user behind those of hers that are to be taken again.

@@ -133,10 +133,11 @@ impl Store for EmbeddedStore {
     }
 
     fn user(&self, key: &UserKey) -> Result<Option<UserRecord>, StoreError> {
-        let key = keys::user(key);
-        let Some(state) = self.get(&self.tables.users, &key)? else { return Ok(None) };
-        let profile = self.get(&self.tables.profiles, &key)?;
-        let profile = profile.ok_or(StoreError::Damaged { table: "profiles" })?;
+        let bytes = keys::user(key);
+        let Some(state) = self.get(&self.tables.users, &bytes)? else { return Ok(None) };
+        let profile = self.get(&self.tables.profiles, &bytes)?;
+        let damaged = || StoreError::UserDamaged { key: key.clone(), table: "profiles" };
+        let profile = profile.ok_or_else(damaged)?;
         let (state, profile, stamp) = (Arc::new(state), Arc::new(profile), Stamp::default());
         Ok(Some(UserRecord { state, profile, stamp }))
     }
@@ -158,8 +159,7 @@ impl Store for EmbeddedStore {
         };
         let mut events = Vec::new();
         for name in &names {
-            let prefix = keys::history_prefix(key, Some(name));
-            events.extend(self.rows(&prefix, name, from, to)?);
+            events.extend(self.rows(key, name, from, to)?);
         }
         events.sort_by_key(|arrival| (arrival.event.time, arrival.number));
         Ok(events)

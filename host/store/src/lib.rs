@@ -51,7 +51,10 @@ pub trait Store: Send + Sync {
 
     /// What is kept of many users, each in the place of her key.
     fn read(&self, keys: &[UserKey]) -> Result<Vec<Found>, StoreError> {
-        let found = |key| Ok(Found { record: self.user(key)?, shadow: self.shadow(key)? });
+        let found = |key| {
+            let (record, shadow) = (self.user(key)?, self.shadow(key)?);
+            Ok(Found { record, shadow, is_damaged: false })
+        };
         keys.iter().map(found).collect()
     }
 

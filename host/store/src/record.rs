@@ -41,6 +41,8 @@ pub struct Found {
     pub record: Option<UserRecord>,
     /// What is kept of her beside that, for rules or an engine that are tried.
     pub shadow: Option<Arc<Vec<u8>>>,
+    /// Whether her row does not decode.
+    pub is_damaged: bool,
 }
 
 /// A part of a user's history, both ends included.

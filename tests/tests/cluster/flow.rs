@@ -96,7 +96,7 @@ fn a_damaged_row_holds_nobody_up() {
     let from = |user: &str, country: &str| json!({ "workspace": "shop", "user": user, "attributes": { "country": country } });
     let is_in = |user: &str| (user.to_string(), ["north-americans".to_string()].into());
     let end = 1_767_225_700_000_i64;
-    let users = ["ann", "bob", "cat"];
+    let users = ["ann", "bob", "cat", "eve"];
     let mut first = stage.start("one").unwrap();
     send(&stage, &users.map(|user| from(user, "US")), end);
     held(&mut first, &users.map(is_in).into(), &stage);
@@ -106,19 +106,21 @@ fn a_damaged_row_holds_nobody_up() {
         stage.meddle(&format!("UPDATE {{}}.users SET {column} = {value} WHERE {user}")).unwrap();
     };
     damage("state", "ann", "0xffff");
-    damage("hint", "bob", "9223372036854775807");
+    damage("untold", "bob", "0xff");
+    damage("shadow", "eve", "0xff");
+    damage("hint", "cat", "9223372036854775807");
 
     let mut second = stage.start("one").unwrap();
-    send(&stage, &["ann", "bob", "cat", "dan"].map(|user| from(user, "FR")), end + 10);
-    second.wait_members(&[is_in("ann"), is_in("bob")].into()).unwrap();
-    until("two messages are put aside", || {
+    send(&stage, &["ann", "bob", "cat", "dan", "eve"].map(|user| from(user, "FR")), end + 10);
+    second.wait_members(&["ann", "bob", "eve"].map(is_in).into()).unwrap();
+    until("three messages are put aside", || {
         let aside = second.metric("muster_dead_letters_total")?;
-        Ok(if aside == 2.0 { Ok(()) } else { Err(aside.to_string()) })
+        Ok(if aside == 3.0 { Ok(()) } else { Err(aside.to_string()) })
     })
     .unwrap();
     until("everything is acknowledged", || stage.is_drained()).unwrap();
     let log = second.log().unwrap();
-    for user in ["ann", "bob"] {
+    for user in ["ann", "bob", "eve"] {
         let told =
             |line: &str| line.contains("put aside") && line.contains(&format!("user `{user}`"));
         assert!(log.lines().any(told), "{log}");
@@ -132,12 +134,13 @@ fn a_damaged_row_holds_nobody_up() {
     let answer = answer.body_mut().read_to_string().unwrap();
     assert!(answer.contains("\"accepted\":1") && answer.contains("damaged"), "{answer}");
     assert_eq!(second.ready().unwrap().0, 200);
+    assert!(second.metric("muster_damaged_users").unwrap() >= 1.0);
     second.stop().unwrap();
 
-    damage("hint", "bob", "null");
+    damage("untold", "bob", "null");
     let mut third = stage.start("one").unwrap();
     send(&stage, &[from("bob", "FR")], end + 20);
-    third.wait_members(&[is_in("ann"), is_in("dan")].into()).unwrap();
+    third.wait_members(&["ann", "dan", "eve"].map(is_in).into()).unwrap();
     third.stop().unwrap();
 }
 

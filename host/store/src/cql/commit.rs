@@ -143,7 +143,12 @@ impl Shared {
                 return Ok(applied.is_applied || is_own);
             }
             self.database.pause(&mut backoff).await?;
-            let found = self.read_user_decided(&user.key).await?.record;
+            let found = match self.read_user_decided(&user.key).await {
+                Ok(found) => found.record,
+                // Whoever takes her messages again finds out.
+                Err(CqlError::UserDamaged { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            };
             let found = found.and_then(|record| record.stamp.version).map(Version::to_bytes);
             if found == next {
                 return Ok(true);

@@ -28,7 +28,18 @@ impl Shared {
                 self.database.execute("recover", statement, (written_us, &owner)).await?;
                 continue;
             };
-            let users = pending::decode_users(&users)?;
+            let users = match pending::decode_users(&users) {
+                Ok(users) => users,
+                Err(error) => {
+                    // It stays, and what others left is settled all the same.
+                    tracing::error!(
+                        owner,
+                        turn,
+                        "cannot settle what an instance left half done: {error}"
+                    );
+                    continue;
+                }
+            };
             tracing::info!(owner, users = users.len(), "settling what an instance left half done");
             let settled = users.iter().map(|key| self.settle_user(key));
             let told = try_join_all(settled).await?.into_iter().flatten().collect();

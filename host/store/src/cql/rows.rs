@@ -47,7 +47,8 @@ impl Shared {
         let Some(version) = version else { return Ok(Found::default()) };
         let damaged = || CqlError::UserDamaged { key: key.clone() };
         let version = Version::from_bytes(version.try_into().map_err(|_| damaged())?);
-        let hint = hint.map(|at| Time::from_milliseconds(at).ok_or_else(damaged)).transpose()?;
+        // Without one, the next commit writes one.
+        let hint = hint.and_then(Time::from_milliseconds);
         let untold = match untold {
             Some(untold) => {
                 let untold = pending::decode(&untold).map_err(|_| damaged())?;
@@ -58,11 +59,19 @@ impl Shared {
         let stamp = Stamp { version: Some(version), hint, untold };
         let (state, profile) = (state.unwrap_or_default(), profile.unwrap_or_default());
         let record = UserRecord { state: Arc::new(state), profile: Arc::new(profile), stamp };
-        Ok(Found { record: Some(record), shadow: shadow.map(Arc::new) })
+        Ok(Found { record: Some(record), shadow: shadow.map(Arc::new), is_damaged: false })
     }
 
     pub(super) async fn read_users(&self, keys: &[UserKey]) -> Result<Vec<Found>, CqlError> {
-        try_join_all(keys.iter().map(|key| self.read_user(key))).await
+        try_join_all(keys.iter().map(|key| async {
+            match self.read_user(key).await {
+                Err(CqlError::UserDamaged { .. }) => {
+                    Ok(Found { is_damaged: true, ..Found::default() })
+                }
+                found => found,
+            }
+        }))
+        .await
     }
 
     pub(super) async fn read_history(&self, part: &Wanted) -> Result<Vec<Arrival>, CqlError> {

@@ -94,17 +94,19 @@ impl UserRows {
 impl EmbeddedStore {
     pub(super) fn rows(
         &self,
-        prefix: &[u8],
+        key: &UserKey,
         name: &Arc<str>,
         from: Time,
         to: Time,
     ) -> Result<Vec<Arrival>, StoreError> {
+        let prefix = &keys::history_prefix(key, Some(name));
         let range = keys::history(prefix, reaching(from), 0)..=keys::history(prefix, to, u64::MAX);
+        let damaged = || StoreError::UserDamaged { key: key.clone(), table: "history" };
         let mut events = Vec::new();
         for guard in self.tables.history.range(range) {
             let (_, value) = self.pair(guard)?;
             let row = Reader::new(&value).arrivals(name);
-            let row = row.map_err(|_| StoreError::Damaged { table: "history" })?;
+            let row = row.map_err(|_| damaged())?;
             events.extend(row.into_iter().filter(|a| a.event.time >= from && a.event.time <= to));
         }
         Ok(events)
@@ -120,7 +122,8 @@ impl EmbeddedStore {
             let Some(guard) = next else { return Ok(names) };
             let (found, _) = self.pair(guard)?;
             let Some(rest) = found.strip_prefix(all.as_slice()) else { return Ok(names) };
-            let name = Parts(rest).text().ok_or(StoreError::Damaged { table: "history" })?;
+            let damaged = || StoreError::UserDamaged { key: key.clone(), table: "history" };
+            let name = Parts(rest).text().ok_or_else(damaged)?;
             // On to the first key after all those of this name.
             from = keys::history_prefix(key, Some(&name));
             from.pop();
