@@ -14,9 +14,6 @@ use muster_core::Time;
 
 /// Timers fired in one turn: beside a full batch they must not hold up live messages.
 pub(super) const TIMERS_MAX: usize = 512;
-/// Timers that a look finds at the most where looking costs something: whatever it finds, it passes by what
-/// was deleted, and reads as many of each part of all users.
-const FOUND_MAX: usize = 4_096;
 /// How often a store is looked into where looking costs something.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// For how long after the last message others are expected.
@@ -70,10 +67,9 @@ impl Timers {
         match &mut self.search {
             None => self.due = self.store.due(until, most)?.into(),
             Some(search) => {
-                let is_new = |due: &Due| !self.fired.contains_key(due);
-                self.due.extend(search.found()?.into_iter().filter(is_new));
+                self.due.extend(search.found()?);
                 if self.due.is_empty() {
-                    search.ask(turn, until, FOUND_MAX);
+                    search.ask(turn, until, most);
                 }
             }
         }
