@@ -3,6 +3,7 @@
 mod proxy;
 mod wave;
 
+use super::modules::resident_bytes;
 use super::{Report, catalogue, durable};
 use crate::api::Service;
 use crate::config::Config;
@@ -64,6 +65,8 @@ struct Run {
     commit_s: f64,
     publish_s: f64,
     turns: f64,
+    /// Of this process, at the end.
+    resident_bytes: f64,
 }
 
 /// Measures events a second from topic to topic, what each user's batch asks of the database, what 5 ms on
@@ -120,6 +123,7 @@ pub fn cluster(scale: &ClusterScale) -> anyhow::Result<Vec<Report>> {
         near.publish_s / near.turns.max(1.0) * 1e3,
         "ms",
     );
+    report.add("memory of this process, all users remembered", near.resident_bytes, "B");
     Ok(vec![embedded, report, wave::measure(scale)?])
 }
 
@@ -184,6 +188,7 @@ fn run(scale: &ClusterScale, messages: u64, delay: Duration) -> anyhow::Result<R
         commit_s: now.commit_s - stood.1.commit_s,
         publish_s: now.publish_s - stood.1.publish_s,
         turns: now.turns - stood.1.turns,
+        resident_bytes: resident_bytes()?,
     };
     subject.stop()?;
     ensure!(run.batches > 0.0, "nobody was written");
@@ -202,6 +207,7 @@ impl Run {
         self.commit_s += run.commit_s;
         self.publish_s += run.publish_s;
         self.turns += run.turns;
+        self.resident_bytes = self.resident_bytes.max(run.resident_bytes);
     }
 }
 

@@ -142,7 +142,7 @@ fn renamed(component: &[u8], names: &[Arc<str>], number: usize) -> anyhow::Resul
 }
 
 /// Bytes of this process in memory.
-fn resident_bytes() -> anyhow::Result<f64> {
+pub(super) fn resident_bytes() -> anyhow::Result<f64> {
     let status =
         std::fs::read_to_string("/proc/self/status").context("memory is read from /proc")?;
     let told = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

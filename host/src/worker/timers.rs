@@ -14,7 +14,8 @@ use muster_core::Time;
 
 /// Timers fired in one turn: beside a full batch they must not hold up live messages.
 pub(super) const TIMERS_MAX: usize = 512;
-/// How often a store is looked into where looking costs something.
+/// Timers that are looked for together where looking costs something, and how often that is done.
+const FOUND_MAX: usize = 4_096;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// For how long after the last message others are expected.
 const LIVE_FOR: Duration = Duration::from_secs(1);
@@ -63,13 +64,12 @@ impl Timers {
         // What was looked for during a turn may have been found before that was committed.
         let since = self.search.as_ref().and_then(|search| search.asked_in).unwrap_or(turn);
         self.fired.retain(|_, fired| *fired + 1 >= since);
-        let most = TIMERS_MAX + self.fired.len();
         match &mut self.search {
-            None => self.due = self.store.due(until, most)?.into(),
+            None => self.due = self.store.due(until, TIMERS_MAX + self.fired.len())?.into(),
             Some(search) => {
                 self.due.extend(search.found()?);
                 if self.due.is_empty() {
-                    search.ask(turn, until, most);
+                    search.ask(turn, until, FOUND_MAX + self.fired.len());
                 }
             }
         }
@@ -82,7 +82,8 @@ impl Timers {
         while taken.len() < most
             && let Some(due) = self.due.pop_front()
         {
-            if !self.fired.contains_key(&due) {
+            // Of a shared store, a user may fall to another process since she was found.
+            if !self.fired.contains_key(&due) && self.store.is_mine(&due.1) {
                 self.fired.insert(due.clone(), turn);
                 taken.push(due);
             }

@@ -121,6 +121,14 @@ impl Turns {
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         loop {
             let mut intake = self.collect(orders);
+            if intake.deliveries.is_empty()
+                && self.timers.are_due()
+                && self.shared.store.is_shared()
+            {
+                // Messages that come until the turn before is committed need not wait for timers too.
+                self.take_back();
+                intake = self.collect(orders);
+            }
             for (workspace, deployment) in std::mem::take(&mut intake.rules) {
                 self.set_rules(workspace, deployment);
             }

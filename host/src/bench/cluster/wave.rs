@@ -1,8 +1,9 @@
-//! Many timers that are due at once, and what they do to the messages that come meanwhile.
+//! Many timers that are due at once: what they do to the messages that come meanwhile, and how soon they are
+//! fired when none come.
 
 use super::super::Report;
 use super::super::report::Durations;
-use super::{ClusterScale, Subject, WORKSPACE};
+use super::{ClusterScale, LOOK_EVERY, Subject, WORKSPACE};
 use crate::store::UserKey;
 use muster_core::{Event, Message, Time};
 use std::sync::Arc;
@@ -11,10 +12,13 @@ use std::time::{Duration, Instant};
 /// Live messages a second.
 const LIVE_RATE: u32 = 100;
 /// How long they are measured without timers.
-const QUIET: Duration = Duration::from_secs(15);
+const QUIET: Duration = Duration::from_secs(60);
 /// The window that everybody's event leaves at once.
 const WINDOW_MS: i64 = 60_000;
 const BEGIN_MS: i64 = 1_767_225_600_000;
+/// The time of those whose timers are due while no messages come, and one in how many of all they are.
+const LATER_MS: i64 = BEGIN_MS + 86_400_000;
+const LATER_PART: u64 = 4;
 /// Users whose messages are waited for together while they are made.
 const PIECE: usize = 2_000;
 /// How long the wave may take.
@@ -24,11 +28,7 @@ const RULES: &str = "audiences: [{ id: lately, where: { event: look, within: 60s
 pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
     let node = scale.config.store.cql.nodes.first().cloned().unwrap_or_default();
     let subject = Subject::start(scale, RULES, node, false)?;
-    let users: Vec<u64> = (0..scale.timers).collect();
-    for piece in users.chunks(PIECE) {
-        let messages = piece.iter().map(|user| (key(&format!("w{user}")), look(BEGIN_MS)));
-        deliver(&subject, messages.collect())?;
-    }
+    make(&subject, scale.timers, 'w', BEGIN_MS)?;
     let fired = || subject.service.metrics.timers.get();
     let mut live = Live { subject: &subject, number: 0 };
     let mut quiet = Durations::default();
@@ -43,6 +43,14 @@ pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let done = fired() - before;
+    let later = scale.timers / LATER_PART;
+    make(&subject, later, 'q', LATER_MS)?;
+    let (earlier, begun) = (fired(), Instant::now());
+    deliver(&subject, vec![(key("last"), look(LATER_MS + WINDOW_MS + 1))])?;
+    while fired() - earlier < later && begun.elapsed() < WAVE_TIME_MAX {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let in_peace = (fired() - earlier) as f64 / begun.elapsed().as_secs_f64();
     subject.stop()?;
     let mut report = Report::new(format!(
         "{} timers due at once, and {LIVE_RATE} live messages a second beside them",
@@ -53,11 +61,26 @@ pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
     let in_time = format!("timers not fired within {} s", WAVE_TIME_MAX.as_secs());
     report.add_with_goal(in_time, left as f64, "", "none");
     report.add("timers fired a second", done as f64 / seconds, "/s");
+    for (when, durations) in [("before", &mut quiet), ("meanwhile", &mut busy)] {
+        let median = durations.quantile(0.5) / 1e3;
+        report.add(format!("median of live messages {when}"), median, "ms");
+    }
     let (calm, wave) = (quiet.quantile(0.99) / 1e3, busy.quantile(0.99) / 1e3);
     report.add("p99 of live messages before", calm, "ms");
     report.add("p99 of live messages meanwhile", wave, "ms");
     report.add_with_goal("that is", wave / calm, "times", "less than 2");
+    report.add(format!("{later} timers while no messages come, fired a second"), in_peace, "/s");
     Ok(report)
+}
+
+/// So many users of whom each did something at that time.
+fn make(subject: &Subject, users: u64, name: char, at: i64) -> anyhow::Result<()> {
+    let users: Vec<u64> = (0..users).collect();
+    for piece in users.chunks(PIECE) {
+        let messages = piece.iter().map(|user| (key(&format!("{name}{user}")), look(at)));
+        deliver(subject, messages.collect())?;
+    }
+    Ok(())
 }
 
 /// Messages of many users, at a steady rate.

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 /// A span of a part.
 type Place = (i64, i32);
 
+type Due = (Time, UserKey);
+
 /// How long a span is: what was deleted in it is passed by whenever the rest is read.
 const SPAN_MS: i64 = 600_000;
 /// So often all spans are looked for, and read from their beginning, not only those that have come since and
@@ -35,6 +37,8 @@ const NOTED_TIME_MAX: Duration = Duration::from_secs(10);
 /// Places that are read at once, and a few more: after a long absence there are tens of thousands, of which
 /// the first have all that is asked for.
 const PLACES_AT_ONCE: usize = 64;
+/// Rows of a place that are read at least, where so many are asked for.
+const SHARE_MIN: usize = 16;
 
 /// What is known of spans and parts.
 #[derive(Default)]
@@ -117,7 +121,7 @@ impl Shared {
         division: &Division,
         until: Time,
         limit: usize,
-    ) -> Result<Vec<(Time, UserKey)>, CqlError> {
+    ) -> Result<Vec<Due>, CqlError> {
         let (last, begun) = (span_of(until), Instant::now());
         let (looks_back, from) = {
             let timers = lock(&self.timers);
@@ -145,32 +149,55 @@ impl Shared {
             if due.len() >= limit {
                 break;
             }
-            let read = places.into_iter().map(|place| {
-                let noted = noted.get(&place).copied();
-                async move {
-                    let found = self.read_span(place, until, limit).await?;
-                    if let Some(noted) = noted.filter(|_| found.is_empty()) {
-                        self.let_go(noted, until).await?;
-                    }
-                    Ok::<_, CqlError>(found)
-                }
-            });
-            due.extend(try_join_all(read).await?.into_iter().flatten());
+            let found = self.read_places(&places, until, limit).await?;
+            let empty = places.iter().zip(&found).filter(|(_, found)| found.is_empty());
+            let empty = empty.filter_map(|(place, _)| noted.get(place).copied());
+            try_join_all(empty.map(|noted| self.let_go(noted, until))).await?;
+            due.extend(found.into_iter().flatten());
         }
         due.sort_unstable();
         due.truncate(limit);
         Ok(due)
     }
 
-    async fn read_span(
+    /// What is due in places, by place. What is not among the earliest of all, so many, is not read of each:
+    /// users fall to parts evenly, so that seldom is more than twice its share.
+    async fn read_places(
+        &self,
+        places: &[Place],
+        until: Time,
+        limit: usize,
+    ) -> Result<Vec<Vec<Due>>, CqlError> {
+        let share = limit.div_ceil(places.len().max(1)).saturating_mul(2).max(SHARE_MIN).min(limit);
+        let read = places.iter().map(|place| self.read_place(*place, until, share));
+        let mut found = try_join_all(read).await?;
+        let mut all: Vec<&Due> = found.iter().flatten().collect();
+        all.sort_unstable();
+        let last = all.get(limit.saturating_sub(1)).copied().cloned();
+        // A place of which all that was read is among the earliest may have more of them.
+        let has_more = |found: &[Due]| {
+            found.len() >= share && last.as_ref().is_none_or(|last| found.last() <= Some(last))
+        };
+        let again = places.iter().zip(&mut found);
+        let again = again.filter(|(_, found)| share < limit && has_more(found));
+        try_join_all(again.map(async |(place, found)| {
+            *found = self.read_place(*place, until, limit).await?;
+            Ok::<_, CqlError>(())
+        }))
+        .await?;
+        Ok(found)
+    }
+
+    async fn read_place(
         &self,
         place: Place,
         until: Time,
         limit: usize,
-    ) -> Result<Vec<(Time, UserKey)>, CqlError> {
+    ) -> Result<Vec<Due>, CqlError> {
         let from = {
             let mut timers = lock(&self.timers);
-            let begin = Progress { from: i64::MIN, is_written: false };
+            // A row with what is no instant was written by nobody: it is not asked for.
+            let begin = Progress { from: Time::MIN.milliseconds(), is_written: false };
             let progress = timers.read.entry(place).or_insert(begin);
             progress.is_written = false;
             progress.from
@@ -187,11 +214,11 @@ impl Shared {
         {
             read.from = first;
         }
-        let due = rows.into_iter().map(|(at, workspace, user)| {
-            let at = Time::from_milliseconds(at).ok_or(CqlError::Damaged { table: "timers" })?;
-            Ok((at, UserKey { workspace: workspace.into(), user: user.into() }))
+        let due = rows.into_iter().filter_map(|(at, workspace, user)| {
+            let key = UserKey { workspace: workspace.into(), user: user.into() };
+            Some((Time::from_milliseconds(at)?, key))
         });
-        due.collect()
+        Ok(due.collect())
     }
 
     /// Lets go of a span that is long past and has no timers.

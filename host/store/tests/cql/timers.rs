@@ -289,24 +289,46 @@ fn a_clock_that_is_far_ahead_takes_no_timers_away() {
 }
 
 #[test]
-fn a_timer_whose_row_was_damaged_is_told_of() {
+fn of_many_timers_of_one_part_the_earliest_are_given() {
     let own = Own::take();
-    let store = own.open();
-    let (keyspace, name) = (&own.keyspace, workspace());
-    let (span, at_ms) = (i64::MIN / 600_000 / 2, i64::MIN / 2);
-    let span = at_ms.div_euclid(600_000).max(span);
-    run(&format!(
-        "INSERT INTO {keyspace}.timer_spans (id, span, part, noted) VALUES (0, {span}, 0, true)"
-    ));
-    run(&format!(
-        "INSERT INTO {keyspace}.timers (span, part, at, workspace, user) \
-         VALUES ({span}, 0, {at_ms}, '{name}', 'ann')"
-    ));
-    let said = store.due(at(0), 9).unwrap_err().to_string();
-    assert_eq!(said, "a row of table `timers` is damaged: restore it from a backup");
-    run(&format!("DELETE FROM {keyspace}.timers WHERE span = {span} AND part = 0"));
-    run(&format!("DELETE FROM {keyspace}.timer_spans WHERE id = 0 AND span = {span}"));
-    assert!(store.due(at(0), 9).is_ok());
+    let (store, workspace) = (own.open(), workspace());
+    let begin = (-700 * YEAR - fastrand::i64(0..YEAR)).div_euclid(600_000) * 600_000;
+    let write = |part: i32, n: i64| {
+        let (keyspace, span, at) = (&own.keyspace, begin / 600_000, begin + n);
+        run(&format!(
+            "INSERT INTO {keyspace}.timer_spans (id, span, part, noted) VALUES (0, {span}, {part}, true)"
+        ));
+        run(&format!(
+            "INSERT INTO {keyspace}.timers (span, part, at, workspace, user) \
+             VALUES ({span}, {part}, {at}, '{workspace}', '{n:03}')"
+        ));
+    };
+    (0..100).for_each(|n| write(if n < 90 { 7 } else { 8 }, n));
+    for limit in [1, 16, 17, 50, 90, 95, 100, 1_000] {
+        let found = store.due(at(begin + 100), limit).unwrap();
+        let mine = found.iter().filter(|(_, key)| key.workspace == workspace);
+        let mine: Vec<i64> = mine.map(|(at, _)| at.milliseconds() - begin).collect();
+        assert_eq!(mine, (0..100.min(limit as i64)).collect::<Vec<_>>(), "at most {limit}");
+    }
+    let span = begin / 600_000;
+    for part in [7, 8] {
+        run(&format!("DELETE FROM {}.timers WHERE span = {span} AND part = {part}", own.keyspace));
+    }
+}
+
+#[test]
+fn a_damaged_timer_holds_up_no_other() {
+    let own = Own::take();
+    let (store, ann) = (own.open(), someone());
+    tell(&store, vec![timed(&ann, 500)]);
+    for (part, instant) in (0..32).flat_map(|part| [(part, i64::MIN / 2), (part, i64::MAX)]) {
+        run(&format!(
+            "INSERT INTO {}.timers (span, part, at, workspace, user) \
+             VALUES (0, {part}, {instant}, '{}', 'bob')",
+            own.keyspace, ann.workspace
+        ));
+    }
+    assert_eq!(due(&store, &ann.workspace, Time::MAX.milliseconds()), of_ann(&[500]));
 }
 
 /// Fires what falls to a store, once: each user's next timer is due 1 ms later, until she has had enough.
