@@ -174,6 +174,7 @@ fn run(scale: &ClusterScale, messages: u64, delay: Duration) -> anyhow::Result<R
         std::thread::sleep(LOOK_EVERY);
     }
     let seconds = begun.elapsed().as_secs_f64() * messages as f64 / (messages - stood.0) as f64;
+    ensure!(taken.get() > stood.0, "all was taken before the first look: give more `--events`");
     let (now, after) = (Counted::of(metrics), requests(metrics));
     let requests = after.into_iter().map(|(kind, (count, seconds))| {
         let (earlier, spent) = before.get(&kind).copied().unwrap_or_default();

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct CqlStoreSettings {
     /// Nodes to begin with.
     pub nodes: Vec<String>,
+    /// The data centre whose nodes are asked; any when it is empty.
+    pub datacenter: String,
     /// The keyspace of the tables.
     pub keyspace: String,
     /// How a new keyspace is replicated.

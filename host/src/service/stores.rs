@@ -53,6 +53,7 @@ pub fn cql_settings(settings: &StoreSettings) -> anyhow::Result<CqlSettings> {
     };
     Ok(CqlSettings {
         nodes: cql.nodes.clone(),
+        datacenter: Some(cql.datacenter.clone()).filter(|name| !name.is_empty()),
         keyspace: cql.keyspace.clone(),
         replication: cql.replication.clone(),
         user,

@@ -1,5 +1,6 @@
 //! The thread that makes turns durable, one after the other, and tells what came of them.
 
+use super::timers::Share;
 use super::{Delivery, Shared, Unavailable};
 use crate::store::{Commit, UserKey};
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 pub(super) struct Job {
     pub(super) commit: Commit,
     pub(super) deliveries: Vec<Delivery>,
-    /// How many users timers brought into it.
-    pub(super) timers: usize,
+    /// What timers have of it.
+    pub(super) timers: Share,
 }
 
 /// What came of a turn.
 pub(super) struct Done {
-    pub(super) timers: usize,
+    pub(super) timers: Share,
     pub(super) took: Duration,
     pub(super) overtaken: Option<Overtaken>,
 }

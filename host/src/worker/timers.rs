@@ -22,6 +22,17 @@ const LIVE_FOR: Duration = Duration::from_secs(1);
 
 type Due = (Time, UserKey);
 
+/// What timers are of what a turn may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// There are none.
+    Nothing,
+    /// As many as it may have beside live messages: only such turns tell whether it may have more.
+    Full,
+    /// Fewer, or as many as are fired when no messages come.
+    Other,
+}
+
 /// The timers of a store.
 pub(super) struct Timers {
     store: Arc<dyn Store>,
@@ -32,6 +43,7 @@ pub(super) struct Timers {
     /// Of a shared store.
     search: Option<Search>,
     pace: Pace,
+    share: Share,
     /// When messages came last.
     live: Option<Instant>,
 }
@@ -40,7 +52,7 @@ impl Timers {
     pub(super) fn start(store: Arc<dyn Store>) -> std::io::Result<Timers> {
         let search = store.is_shared().then(|| Search::start(store.clone())).transpose()?;
         let (fired, due, pace) = (HashMap::new(), VecDeque::new(), Pace::default());
-        Ok(Timers { store, fired, due, search, pace, live: None })
+        Ok(Timers { store, fired, due, search, pace, share: Share::Nothing, live: None })
     }
 
     /// Whether some are known that are yet to be fired.
@@ -65,36 +77,52 @@ impl Timers {
         let since = self.search.as_ref().and_then(|search| search.asked_in).unwrap_or(turn);
         self.fired.retain(|_, fired| *fired + 1 >= since);
         match &mut self.search {
-            None => self.due = self.store.due(until, TIMERS_MAX + self.fired.len())?.into(),
+            None => {
+                let found = self.store.due(until, TIMERS_MAX + self.fired.len())?;
+                self.due = yet_to_fire(found, &self.fired).collect();
+            }
             Some(search) => {
-                self.due.extend(search.found()?);
+                self.due.extend(yet_to_fire(search.found()?, &self.fired));
                 if self.due.is_empty() {
                     search.ask(turn, until, FOUND_MAX + self.fired.len());
                 }
             }
         }
         let is_live = self.live.is_some_and(|live| live.elapsed() < LIVE_FOR);
-        let most = match is_live && self.search.is_some() {
-            true => self.pace.most(has_messages).min(TIMERS_MAX),
-            false => TIMERS_MAX,
-        };
+        let is_paced = is_live && self.search.is_some();
+        let most = if is_paced { self.pace.most(has_messages) } else { TIMERS_MAX };
         let mut taken = Vec::new();
         while taken.len() < most
             && let Some(due) = self.due.pop_front()
         {
             // Of a shared store, a user may fall to another process since she was found.
-            if !self.fired.contains_key(&due) && self.store.is_mine(&due.1) {
+            if self.store.is_mine(&due.1) {
                 self.fired.insert(due.clone(), turn);
                 taken.push(due);
             }
         }
+        self.share = match taken.len() {
+            0 => Share::Nothing,
+            full if is_paced && full == most => Share::Full,
+            _ => Share::Other,
+        };
         Ok(taken)
     }
 
-    /// A turn with so many timers was committed, in that time.
-    pub(super) fn committed(&mut self, timers: usize, took: Duration) {
-        self.pace.note(timers, took);
+    /// What the timers that were taken last are of what a turn may have.
+    pub(super) fn share(&self) -> Share {
+        self.share
     }
+
+    /// A turn of which timers had that share was committed, in that time.
+    pub(super) fn committed(&mut self, share: Share, took: Duration) {
+        self.pace.note(share, took);
+    }
+}
+
+/// Timers whose turn is not being committed.
+fn yet_to_fire(found: Vec<Due>, fired: &HashMap<Due, u64>) -> impl Iterator<Item = Due> {
+    found.into_iter().filter(|due| !fired.contains_key(due))
 }
 
 /// Looks for timers in a shared store, on a thread of its own: messages do not wait for that.

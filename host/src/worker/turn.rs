@@ -250,13 +250,9 @@ impl Turns {
         let messages = self.by_user(&mut intake);
         // Where a store is shared, they may have to be taken again.
         let mut kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };
-        let mut timers = 0;
         let result = self
             .due_timers(intake.messages > 0)
-            .and_then(|tasks| {
-                timers = tasks.len();
-                self.step(tasks, messages)
-            })
+            .and_then(|tasks| self.step(tasks, messages))
             .and_then(|()| self.sweep())
             .and_then(|()| self.expire());
         if let Err(error) = result {
@@ -308,7 +304,11 @@ impl Turns {
                 commit.kept_ms = self.kept_ms(&commit);
                 self.under_way = kept.into_iter().filter(|(key, _)| !is_overtaken(key)).collect();
             }
-            self.committer.submit(Job { commit, deliveries: intake.deliveries, timers });
+            self.committer.submit(Job {
+                commit,
+                deliveries: intake.deliveries,
+                timers: self.timers.share(),
+            });
         }
     }
 

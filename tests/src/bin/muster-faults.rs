@@ -24,6 +24,8 @@ const USERS: u64 = 150;
 const MESSAGES: usize = 3_000;
 /// How long sending takes, so that the fault falls into it.
 const SENDING: Duration = Duration::from_secs(6);
+/// Users whose commit did not count, since another instance had written them.
+const OVERTAKEN: &str = "muster_overtaken_total";
 /// In so many rounds of pausing, somebody's write is late.
 const ROUNDS_TELLING: u32 = 5;
 /// How long the brokers believe in a connection that says nothing, and a little more.
@@ -198,15 +200,19 @@ impl Servers {
         let round = self.shop()?;
         let mut steady = round.stage.start("steady")?;
         let mut sleeper = round.stage.start("sleeper")?;
-        thread::scope(|scope| {
+        let before = thread::scope(|scope| {
             let sending = scope.spawn(|| round.load.send(&round.stage, SENDING));
             thread::sleep(Duration::from_millis(fastrand::u64(500..3_000)));
+            let before = sleeper.metric(OVERTAKEN)?;
             sleeper.pause()?;
             thread::sleep(PULSAR_PATIENCE.max(2 * SILENCE_MAX));
             sleeper.resume()?;
-            sending.join().map_err(|_| anyhow::anyhow!("sending panicked"))?
+            sending.join().map_err(|_| anyhow::anyhow!("sending panicked"))?.map(|()| before)
         })?;
-        round.check(&mut steady)?.and_overtaken(&mut [&mut steady, &mut sleeper])
+        let outcome = round.check(&mut steady)?;
+        // What it wrote too late.
+        let overtaken = sleeper.metric(OVERTAKEN)? - before;
+        Ok(Outcome { overtaken, ..outcome })
     }
 
     fn scale(&self) -> Result<Outcome> {
@@ -330,8 +336,12 @@ impl Servers {
         let tokens = PulsarServer::start(PulsarOptions { tokens: true })?;
         let url = |url: &str| format!("url = \"{url}\"");
         with(&url(&stage.pulsar), &url(tokens.service_url()), &["token"])?;
-        stage.meddle("INSERT INTO {}.format (id, format) VALUES (0, 99)")?;
         let keyspace = format!("keyspace = \"{}\"", stage.name);
+        let elsewhere = format!("{keyspace}\ndatacenter = \"nowhere\"");
+        with(&keyspace, &elsewhere, &["no data centre `nowhere`", "store.cql.datacenter"])?;
+        stage.meddle("DROP TABLE {}.users")?;
+        with(&keyspace, &keyspace, &["lacks tables `users`", "muster store init"])?;
+        stage.meddle("INSERT INTO {}.format (id, format) VALUES (0, 99)")?;
         with(&keyspace, &keyspace, &["have format 99", "use the version that made them"])?;
         stage.meddle("DROP TABLE {}.format")?;
         with(&keyspace, &keyspace, &["has no tables", "muster store init"])?;
@@ -417,7 +427,7 @@ impl Outcome {
 
     fn and_overtaken(mut self, instances: &mut [&mut Instance]) -> Result<Outcome> {
         for instance in instances {
-            self.overtaken += instance.metric("muster_overtaken_total")?;
+            self.overtaken += instance.metric(OVERTAKEN)?;
         }
         Ok(self)
     }

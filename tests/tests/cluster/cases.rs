@@ -25,6 +25,7 @@ impl Tables {
         let address = cassandra::shared().unwrap();
         let settings = CqlSettings {
             nodes: vec![address.to_string()],
+            datacenter: None,
             keyspace: format!("c{:016x}", fastrand::u64(..)),
             replication: "{'class': 'SimpleStrategy', 'replication_factor': 1}".to_string(),
             user: None,

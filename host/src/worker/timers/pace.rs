@@ -1,7 +1,7 @@
 //! How many timers are fired beside live messages, which wait until a database has answered for all of a
 //! turn.
 
-use super::TIMERS_MAX;
+use super::{Share, TIMERS_MAX};
 use std::time::Duration;
 
 /// How much longer the commits of turns may take for their timers, on average: by half, or by as much
@@ -61,18 +61,20 @@ impl Pace {
         self.most as usize
     }
 
-    /// A turn with so many timers was committed in that time.
-    pub(super) fn note(&mut self, timers: usize, took: Duration) {
+    /// A turn of which timers had that share was committed in that time.
+    pub(super) fn note(&mut self, share: Share, took: Duration) {
         let took = took.as_secs_f64();
         let Some(alone) = &mut self.alone else {
-            self.alone = (timers == 0).then_some(Alone { mean: took, deviation: 0.0 });
+            self.alone = (share == Share::Nothing).then_some(Alone { mean: took, deviation: 0.0 });
             return;
         };
         let took = took.min(alone.mean * LONGER_MAX);
-        if timers == 0 {
+        if share == Share::Nothing {
             let differs = took - alone.mean;
             alone.mean += WEIGHT * differs;
             alone.deviation += WEIGHT * (differs.abs() - alone.deviation);
+        }
+        if share != Share::Full {
             return;
         }
         let (commits, together) = (self.judged.0 + 1, self.judged.1 + took);
@@ -101,7 +103,8 @@ mod tests {
         for _ in 0..16_000 {
             let timers = pace.most(true);
             let took = (alone + each * timers as f64) * differs();
-            pace.note(timers, Duration::from_secs_f64(took / 1_000.0));
+            let share = if timers == 0 { Share::Nothing } else { Share::Full };
+            pace.note(share, Duration::from_secs_f64(took / 1_000.0));
             counts.extend(Some(timers).filter(|timers| *timers > 0));
         }
         counts.split_off(2_000)
@@ -148,10 +151,19 @@ mod tests {
     }
 
     #[test]
+    fn a_few_timers_now_and_then_do_not_tell_what_a_wave_may_have() {
+        let mut pace = Pace::default();
+        for share in [Share::Nothing, Share::Other, Share::Other].into_iter().cycle().take(10_000) {
+            pace.note(share, Duration::from_millis(20));
+        }
+        assert_eq!(pace.most(false), LEAST as usize);
+    }
+
+    #[test]
     fn an_outage_is_forgotten() {
         let mut pace = Pace::default();
-        pace.note(0, Duration::from_millis(20));
-        pace.note(0, Duration::from_secs(60));
+        pace.note(Share::Nothing, Duration::from_millis(20));
+        pace.note(Share::Nothing, Duration::from_secs(60));
         assert!(pace.alone.is_some_and(|alone| alone.mean < 0.04), "{:?}", pace.alone);
     }
 }

@@ -36,6 +36,22 @@ pub enum CqlError {
     /// A consistency level that there is not.
     #[error("`{0}` is no consistency level: write LOCAL_QUORUM, or another that CQL knows")]
     Consistency(String),
+    /// A data centre that there is not.
+    #[error("the database has no data centre `{name}`, but `{found}`: mend `store.cql.datacenter`")]
+    NoDatacenter {
+        /// Which was named.
+        name: String,
+        /// Those that there are.
+        found: String,
+    },
+    /// Several data centres, of which any may be asked, where answers are of one.
+    #[error(
+        "the database has data centres `{found}`, and local consistency levels: name the one that all instances use in `store.cql.datacenter`, or use SERIAL and a level that is not local"
+    )]
+    Datacenters {
+        /// Those that there are.
+        found: String,
+    },
     /// A keyspace's name that would not be one.
     #[error(
         "`{0}` is no name for a keyspace: write a letter, and then letters, digits and underscores"
@@ -46,6 +62,16 @@ pub enum CqlError {
     NoTables {
         /// Which keyspace.
         keyspace: String,
+    },
+    /// Some of the tables are gone.
+    #[error(
+        "keyspace `{keyspace}` lacks tables `{tables}`: restore them from a backup; `muster store init` makes them empty"
+    )]
+    MissingTables {
+        /// Which keyspace.
+        keyspace: String,
+        /// Their names.
+        tables: String,
     },
     /// The tables are of another version.
     #[error("the tables in keyspace `{keyspace}` have format {found}, and this version knows format {known}: {}", mend(*found, *known))]

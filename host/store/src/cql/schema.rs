@@ -5,6 +5,7 @@ use super::metrics::CqlMetrics;
 use super::session::{Database, check_keyspace, request};
 use super::settings::CqlSettings;
 use scylla::statement::Statement;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long the database may take for a table: all of its nodes have to agree on it.
@@ -84,18 +85,34 @@ pub fn initialise(settings: &CqlSettings) -> Result<(), CqlError> {
 /// Whether the tables are there, and of this version.
 pub(super) async fn check(database: &Database) -> Result<(), CqlError> {
     let keyspace = || database.keyspace.clone();
-    let found = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'format'";
+    let found = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
     let found = database.session.query_unpaged(found, (database.keyspace.as_str(),)).await;
     let found = found.map_err(|error| request(&error))?;
     let found = found.into_rows_result().map_err(|error| request(&error))?;
-    if found.rows_num() == 0 {
-        return Err(CqlError::NoTables { keyspace: keyspace() });
+    let found = found.rows::<(String,)>().map_err(|error| request(&error))?;
+    let found = found.map(|row| row.map(|(name,)| name)).collect::<Result<HashSet<_>, _>>();
+    let found = found.map_err(|error| request(&error))?;
+    let has_format = found.contains("format");
+    match if has_format { format(database).await? } else { None } {
+        Some(FORMAT) => {}
+        Some(found) => {
+            return Err(CqlError::OtherVersion { keyspace: keyspace(), found, known: FORMAT });
+        }
+        None => return Err(CqlError::NoTables { keyspace: keyspace() }),
     }
-    match format(database).await? {
-        Some(FORMAT) => Ok(()),
-        Some(found) => Err(CqlError::OtherVersion { keyspace: keyspace(), found, known: FORMAT }),
-        None => Err(CqlError::NoTables { keyspace: keyspace() }),
+    let missing = TABLES.iter().filter_map(|table| name_of(table));
+    let missing: Vec<&str> = missing.filter(|name| !found.contains(*name)).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(CqlError::MissingTables { keyspace: keyspace(), tables: missing.join("`, `") })
+        }
     }
+}
+
+/// The name of the table that a statement makes.
+fn name_of(table: &'static str) -> Option<&'static str> {
+    table.split_once("{}.")?.1.split_whitespace().next()
 }
 
 async fn format(database: &Database) -> Result<Option<i32>, CqlError> {

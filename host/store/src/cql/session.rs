@@ -10,6 +10,7 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::{DbError, ExecutionError, NewSessionError, RequestAttemptError};
+use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::FallthroughRetryPolicy;
 use scylla::response::query_result::QueryResult;
 use scylla::response::{PagingState, PagingStateResponse};
@@ -79,7 +80,12 @@ impl Database {
         let consistency = settings.consistency()?;
         let serial = settings.serial_consistency()?;
         check_keyspace(&settings.keyspace)?;
+        let mut routing = DefaultPolicy::builder().token_aware(true);
+        if let Some(name) = &settings.datacenter {
+            routing = routing.prefer_datacenter(name.clone()).permit_dc_failover(false);
+        }
         let profile = ExecutionProfile::builder()
+            .load_balancing_policy(routing.build())
             .consistency(consistency)
             .serial_consistency(Some(serial))
             .request_timeout(Some(settings.request_time))
@@ -104,6 +110,9 @@ impl Database {
             builder = builder.tls_context(Some(tls::trusting(authority)?));
         }
         let session = builder.build().await.map_err(|error| not_connected(settings, &error))?;
+        let state = session.get_cluster_state();
+        let found = state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone());
+        settings.check_datacenter(&found.collect())?;
         Ok(Database {
             session,
             keyspace: settings.keyspace.clone(),

@@ -2,6 +2,7 @@
 
 use super::error::CqlError;
 use scylla::statement::{Consistency, SerialConsistency};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use std::time::Duration;
 pub struct CqlSettings {
     /// Nodes to begin with, `host:port`; the others are learned from them.
     pub nodes: Vec<String>,
+    /// The data centre whose nodes are asked, and no others. There must be only one when none is named, where
+    /// a consistency level is local.
+    pub datacenter: Option<String>,
     /// The keyspace that holds the tables.
     pub keyspace: String,
     /// How a new keyspace is replicated, as CQL: the value of `replication`.
@@ -31,6 +35,28 @@ pub struct CqlSettings {
 }
 
 impl CqlSettings {
+    /// Whether answers are of the data centre of whichever node is asked: two that are asked in two of them
+    /// may both do what only one may.
+    fn is_local(&self) -> bool {
+        [&self.consistency, &self.serial_consistency]
+            .iter()
+            .any(|level| level.starts_with("LOCAL_"))
+    }
+
+    /// Checks the data centre against those that there are.
+    pub(super) fn check_datacenter(&self, found: &BTreeSet<String>) -> Result<(), CqlError> {
+        let names = || found.iter().cloned().collect::<Vec<_>>().join("`, `");
+        match &self.datacenter {
+            Some(name) if !found.contains(name) => {
+                Err(CqlError::NoDatacenter { name: name.clone(), found: names() })
+            }
+            None if self.is_local() && found.len() > 1 => {
+                Err(CqlError::Datacenters { found: names() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn consistency(&self) -> Result<Consistency, CqlError> {
         Ok(match &*self.consistency {
             "ONE" => Consistency::One,
@@ -51,5 +77,50 @@ impl CqlSettings {
             "LOCAL_SERIAL" => SerialConsistency::LocalSerial,
             other => return Err(CqlError::Consistency(other.to_string())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(datacenter: &str, levels: [&str; 2], found: &[&str]) -> Result<(), String> {
+        let [consistency, serial_consistency] = levels.map(str::to_string);
+        let settings = CqlSettings {
+            nodes: Vec::new(),
+            datacenter: Some(datacenter.to_string()).filter(|name| !name.is_empty()),
+            keyspace: String::new(),
+            replication: String::new(),
+            user: None,
+            authority: None,
+            consistency,
+            serial_consistency,
+            request_time: Duration::ZERO,
+            in_flight_max: 1,
+            silence_max: Duration::ZERO,
+        };
+        let found = found.iter().map(|name| name.to_string()).collect();
+        settings.check_datacenter(&found).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn where_answers_are_local_one_data_centre_is_asked() {
+        let local = ["LOCAL_QUORUM", "LOCAL_SERIAL"];
+        let said = "the database has data centres `east`, `west`, and local consistency levels: name the one that \
+                    all instances use in `store.cql.datacenter`, or use SERIAL and a level that is not local";
+        assert_eq!(checked("", local, &["east", "west"]), Err(said.to_string()));
+        for mixed in [["QUORUM", "LOCAL_SERIAL"], ["LOCAL_QUORUM", "SERIAL"]] {
+            assert!(checked("", mixed, &["east", "west"]).is_err());
+        }
+        assert_eq!(checked("", ["QUORUM", "SERIAL"], &["east", "west"]), Ok(()));
+        assert_eq!(checked("west", local, &["east", "west"]), Ok(()));
+        assert_eq!(checked("", local, &["east"]), Ok(()));
+    }
+
+    #[test]
+    fn a_data_centre_that_there_is_not_is_refused() {
+        let said =
+            "the database has no data centre `north`, but `east`: mend `store.cql.datacenter`";
+        assert_eq!(checked("north", ["QUORUM", "SERIAL"], &["east"]), Err(said.to_string()));
     }
 }

@@ -10,6 +10,7 @@ impl Keyspace {
     pub(crate) fn new() -> Keyspace {
         let settings = CqlSettings {
             nodes: vec![muster_rig::cassandra::shared().unwrap().to_string()],
+            datacenter: None,
             keyspace: format!("k{:016x}", fastrand::u64(..)),
             replication: "{'class': 'SimpleStrategy', 'replication_factor': 1}".to_string(),
             user: None,

@@ -32,6 +32,22 @@ fn where_nothing_listens_it_is_said_who_was_asked() {
 }
 
 #[test]
+fn the_data_centre_that_is_named_is_asked_and_another_refused() {
+    let fresh = Own::take();
+    let in_center =
+        |name: &str| CqlSettings { datacenter: Some(name.to_string()), ..fresh.clone() };
+    let store = open(&in_center("datacenter1"));
+    let ann = someone();
+    tell(&store, vec![user(&ann)]);
+    assert_eq!(state_of(&store, &ann).unwrap(), b"state");
+    let wrong = in_center("nowhere");
+    for refused in [refused(&wrong), initialise(&wrong).unwrap_err()] {
+        let said = "the database has no data centre `nowhere`, but `datacenter1`: mend `store.cql.datacenter`";
+        assert_eq!(refused.to_string(), said);
+    }
+}
+
+#[test]
 fn a_name_that_is_no_host_is_unreachable() {
     let refused = refused(&settings("no.such.host.invalid:9042", "k"));
     assert!(matches!(refused, CqlError::Unreachable { .. }), "{refused}");

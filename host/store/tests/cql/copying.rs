@@ -1,7 +1,7 @@
 //! Everything of one store goes over to another of another kind, and back.
 
 use crate::make::{arrival, at, commit, key, put, tell, vip};
-use crate::place::Fresh;
+use crate::place::{Fresh, run};
 use muster_core::codec::{put_signed, put_unsigned};
 use muster_core::{Arrival, Profile, Time, Value};
 use muster_store::{
@@ -191,6 +191,62 @@ fn what_somebody_changes_meanwhile_is_found() {
         keys[7].user
     );
     assert!(said.starts_with(&begin), "{said}");
+}
+
+/// A store of one member with a timer, and her key.
+fn of_one(fresh: &Fresh) -> (CqlStore, UserKey) {
+    let (store, ann) = (fresh.open(), key("w", "ann"));
+    let mut state = state(1).unwrap().to_vec();
+    // Behind the instant of the state there is how much later a scan is due, and one more.
+    let place = state.len() - 7;
+    state[place] = 60;
+    let one = UserCommit {
+        state: Some(state.into()),
+        profile: profile("ann", Some(5)),
+        members: vec![(vip(), Some(at(5)))],
+        transition: 1,
+        due: Some(at(1_059)),
+        ..crate::make::user(&ann)
+    };
+    tell(&store, vec![one]);
+    let audiences = vec![(vip(), "vip".into())];
+    store.commit(Commit { audiences, ..commit(Vec::new()) }).unwrap();
+    (store, ann)
+}
+
+#[test]
+fn what_a_process_that_was_killed_left_behind_holds_no_copy_up() {
+    let (fresh, target) = (Fresh::made(), Fresh::made());
+    let (store, ann) = of_one(&fresh);
+    let keyspace = &fresh.keyspace;
+    run(&format!("TRUNCATE {keyspace}.members"));
+    run(&format!(
+        "INSERT INTO {keyspace}.timers (span, part, at, workspace, user) VALUES (0, 0, 7, 'w', 'bob')"
+    ));
+    run(&format!(
+        "INSERT INTO {keyspace}.timer_spans (id, span, part, noted) VALUES (0, 0, 0, true)"
+    ));
+    let other = target.open();
+    copy(&store, &other, &mut |_, _, _| {}).unwrap();
+    assert_eq!(other.members("w", vip(), None, 9).unwrap(), [(ann.user.clone(), at(5))]);
+    assert_eq!(other.due(Time::MAX, 9).unwrap(), [(at(1_059), ann)]);
+}
+
+#[test]
+fn a_copy_without_a_member_or_a_timer_is_none() {
+    for (table, what) in [("members", "audience `vip`"), ("timers", "the timer of user `ann`")] {
+        let (fresh, target) = (Fresh::made(), Fresh::made());
+        let (store, other) = (of_one(&fresh).0, target.open());
+        let refused = copy(&store, &other, &mut |what, _, _| {
+            if what == "copied" {
+                run(&format!("TRUNCATE {}.{table}", target.keyspace));
+            }
+        });
+        let said = refused.unwrap_err().to_string();
+        let expected =
+            format!("{what} of workspace `w` is not in the copy as it is in the original");
+        assert!(said.starts_with(&expected), "{said}");
+    }
 }
 
 #[test]

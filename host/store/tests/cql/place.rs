@@ -27,6 +27,7 @@ pub(crate) fn node() -> &'static str {
 pub(crate) fn settings(node: &str, keyspace: &str) -> CqlSettings {
     CqlSettings {
         nodes: vec![node.to_string()],
+        datacenter: None,
         keyspace: keyspace.to_string(),
         replication: "{'class': 'SimpleStrategy', 'replication_factor': 1}".to_string(),
         user: None,

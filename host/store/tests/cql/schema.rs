@@ -41,6 +41,21 @@ fn a_keyspace_of_somebody_else_has_no_tables() {
 }
 
 #[test]
+fn a_table_that_is_gone_is_named() {
+    let settings = Fresh::made();
+    let keyspace = &settings.keyspace;
+    run(&format!("DROP TABLE {keyspace}.timers"));
+    run(&format!("DROP TABLE {keyspace}.users"));
+    let said = format!(
+        "keyspace `{keyspace}` lacks tables `users`, `timers`: restore them from a backup; \
+         `muster store init` makes them empty"
+    );
+    assert_eq!(refused(&settings).to_string(), said);
+    initialise(&settings).unwrap();
+    drop(open(&settings));
+}
+
+#[test]
 fn tables_that_are_newer_or_older_are_refused_with_what_to_do() {
     let settings = Fresh::unmade();
     initialise(&settings).unwrap();
