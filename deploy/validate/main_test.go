@@ -150,7 +150,7 @@ var breakages = []struct{ name, file, old, new, wanted string }{
 	{"scale: one", scale, "minReplicaCount: 2", "minReplicaCount: 1", "minReplicaCount must be"},
 	{"scale: unbounded", scale, "  maxReplicaCount: 16\n", "", "must have minReplicaCount and maxReplicaCount"},
 	{"scale: other scaler", scale, "type: pulsar", "type: kafka", "is not Pulsar's scaler"},
-	{"scale: threshold", scale, `msgBacklogThreshold: "50000"`, `msgBacklogThreshold: "many"`, "must be a number"},
+	{"scale: threshold", scale, `msgBacklogThreshold: "35000"`, `msgBacklogThreshold: "many"`, "must be a number"},
 	{"scale: topic", scale, "topic: persistent://public/default/messages", "topic: persistent://public/default/message", "is not in the settings"},
 	{"scale: administration", scale, "adminURL: https://", "adminURL: pulsar://", "adminURL must be"},
 	{"alerts: no severity", alertsFile, "        labels: { severity: critical }\n", "", "needs a severity"},
