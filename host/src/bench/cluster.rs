@@ -173,8 +173,9 @@ fn run(scale: &ClusterScale, messages: u64, delay: Duration) -> anyhow::Result<R
         subject.service.worker.readiness()?;
         std::thread::sleep(LOOK_EVERY);
     }
-    let seconds = begun.elapsed().as_secs_f64() * messages as f64 / (messages - stood.0) as f64;
+    let seconds = begun.elapsed().as_secs_f64();
     ensure!(taken.get() > stood.0, "all was taken before the first look: give more `--events`");
+    let seconds = seconds * messages as f64 / (messages - stood.0) as f64;
     let (now, after) = (Counted::of(metrics), requests(metrics));
     let requests = after.into_iter().map(|(kind, (count, seconds))| {
         let (earlier, spent) = before.get(&kind).copied().unwrap_or_default();
