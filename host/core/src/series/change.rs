@@ -61,7 +61,9 @@ impl Series {
         None
     }
 
-    /// [`Series::next_change`] by trying every instant at which something comes or goes.
+    /// [`Series::next_change`] by trying every instant at which something comes or goes. Of an
+    /// interval that reaches beyond a fixed bound of the window, what lies inside comes and goes with
+    /// that bound at the earliest and the latest.
     fn change_at_edges(
         &self,
         aggregate: Aggregate,
@@ -70,12 +72,14 @@ impl Series {
         same: &dyn Fn(&Answer) -> bool,
     ) -> Option<Time> {
         let mut instants: Vec<Time> = Vec::new();
-        self.for_each_instant(|instant| {
+        let mut note = |instant: Time| {
             if let Some((enters, leaves)) = window.visibility(instant) {
                 instants.extend(Some(enters).filter(|enters| *enters > now));
                 instants.extend(leaves.filter(|leaves| *leaves > now));
             }
-        });
+        };
+        self.for_each_instant(&mut note);
+        window.from.into_iter().chain(window.to.map(Time::previous)).for_each(note);
         instants.sort_unstable();
         instants.dedup();
         instants.into_iter().find(|instant| !same(&self.answer(aggregate, window, *instant)))

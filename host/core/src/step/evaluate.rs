@@ -12,7 +12,7 @@ use crate::time::Time;
 use crate::transition::Cause;
 use crate::value::Value;
 use crate::window::Window;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is found out during one evaluation.
 pub(super) struct Findings {
@@ -20,12 +20,18 @@ pub(super) struct Findings {
     conditions: Vec<Option<bool>>,
     /// Counts of different values that history had to give, and when they may change.
     distinct: BTreeMap<usize, (Answer, Option<Time>)>,
+    /// The series of which history told more: what may change of them, and when, is known better.
+    refined: BTreeSet<usize>,
 }
 
 impl Findings {
     /// Nothing yet.
     pub(super) fn new(plan: &Plan) -> Findings {
-        Findings { conditions: vec![None; plan.conditions.len()], distinct: BTreeMap::new() }
+        Findings {
+            conditions: vec![None; plan.conditions.len()],
+            distinct: BTreeMap::new(),
+            refined: BTreeSet::new(),
+        }
     }
 }
 
@@ -40,7 +46,8 @@ impl FeaturePlan {
 }
 
 impl Session<'_> {
-    /// Decides the audiences that may have changed, and sets the timers of the touched series.
+    /// Decides the audiences that may have changed, and sets the timers of the series that were
+    /// touched or refined.
     pub(super) fn evaluate(
         &mut self,
         touched: Touched,
@@ -61,7 +68,8 @@ impl Session<'_> {
         }
         self.user.evaluated_at = at;
         self.set_retry(at);
-        for series in touched.series.keys() {
+        let refined = std::mem::take(&mut findings.refined);
+        for series in refined.iter().chain(touched.series.keys().filter(|s| !refined.contains(s))) {
             let due = self.next_due(*series, &findings, at)?;
             let empty = self.empty_from(*series)?;
             self.user.set_due(self.plan.series[*series].key, due, empty);
@@ -230,6 +238,7 @@ impl Session<'_> {
         if !self.needs.is_empty() || !self.select_read(series_plan.selector_at, &mut read) {
             return Ok(answer);
         }
+        findings.refined.insert(*series);
         if *aggregate == Aggregate::Distinct {
             let found = self.count(feature, &read, *window, at);
             findings.distinct.insert(feature, found.clone());

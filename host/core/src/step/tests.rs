@@ -3,9 +3,10 @@
 
 use super::{Explanation, Ground, Input, Outcome, Step, Verdicts, explain, step};
 use crate::{
-    Aggregate, Arrival, Audience, AudienceKey, Comparison, Condition, Decide, DecideError, Engine,
-    Event, ExactFrom, Feature, Message, Module, Plan, Predicate, Question, Request, Selection,
-    Selector, Settings, Span, Standing, Succession, Test, Time, Transition, Value, Window,
+    Aggregate, Arrival, Audience, AudienceKey, Change, Comparison, Condition, Decide, DecideError,
+    Engine, Event, ExactFrom, Feature, Message, Module, Plan, Predicate, Question, Request,
+    Selection, Selector, Settings, Span, Standing, Succession, Test, Time, Transition, Value,
+    Window,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -14,9 +15,11 @@ mod retry;
 mod select;
 mod succession;
 
-/// A module whose audience of index `n` is its condition of index `n`.
+/// A module whose audiences are of those who fulfil all of their conditions.
 #[derive(Default)]
 struct Mirror {
+    /// The conditions of each audience.
+    audiences: Vec<Vec<u32>>,
     /// How many of its next answers it fails to give.
     failures: u32,
     /// The same for what it is asked about events.
@@ -45,7 +48,11 @@ impl Decide for Mirror {
             self.failures -= 1;
             return Err(DecideError { reason: "out of order".into() });
         }
-        Ok(question.audiences.iter().map(|a| question.conditions.contains(a)).collect())
+        let is_in = |audience: &u32| {
+            let mut conditions = self.audiences[*audience as usize].iter();
+            conditions.all(|condition| question.conditions.contains(condition))
+        };
+        Ok(question.audiences.iter().map(is_in).collect())
     }
 
     fn select(&mut self, selection: Selection<'_>) -> Result<Vec<bool>, DecideError> {
@@ -83,6 +90,24 @@ fn module(conditions: &[Condition]) -> Module {
     }
 }
 
+/// A module with an audience of every other condition, and one of each two neighbours, in which
+/// nobody is who does not fulfil both: history tells of some conditions only now and then.
+fn module_of_pairs(conditions: &[Condition]) -> Module {
+    let mut module = module(conditions);
+    module.audiences = module.audiences.into_iter().step_by(2).collect();
+    let pairs = (1u32..).zip(conditions.windows(2)).map(|(second, pair)| Audience {
+        id: format!("b{second:02}").into(),
+        name: "".into(),
+        version: format!("{pair:?}").into(),
+        conditions: vec![second - 1, second],
+        values: vec![],
+        requires: vec![second - 1, second],
+        excludes: vec![],
+    });
+    module.audiences.extend(pairs);
+    module
+}
+
 /// One user, her stored blobs, and all of her history.
 struct Rig {
     plan: Plan,
@@ -104,25 +129,24 @@ impl Rig {
     }
 
     fn with(settings: Settings, conditions: &[Condition]) -> Rig {
-        Rig::standing(settings, conditions, &[], &[])
+        Rig::standing(settings, module(conditions), &[], &[])
     }
 
-    /// Audiences of one condition each, of which some are paused, beside conditions whose series
-    /// are kept.
-    fn standing(
-        settings: Settings,
-        conditions: &[Condition],
-        kept: &[Condition],
-        paused: &[usize],
-    ) -> Rig {
+    /// Audiences of which some are paused, beside conditions whose series are kept.
+    fn standing(settings: Settings, rules: Module, kept: &[Condition], paused: &[usize]) -> Rig {
         let kept = [module(kept)];
-        let paused = paused.iter().map(|at| AudienceKey::of(&format!("a{at:02}"))).collect();
+        let paused = paused
+            .iter()
+            .flat_map(|at| ["a", "b"].map(|kind| AudienceKey::of(&format!("{kind}{at:02}"))))
+            .collect();
         let standing = Standing { known: Vec::new(), paused, without: [].into(), kept: &kept };
-        let plan = Plan::new(settings, &[module(conditions)], standing, &mut Mirror::default());
+        let audiences = rules.audiences.iter().map(|audience| audience.conditions.clone());
+        let mut mirror = Mirror { audiences: audiences.collect(), ..Mirror::default() };
+        let plan = Plan::new(settings, &[rules], standing, &mut mirror);
         Rig {
             plan: plan.unwrap(),
             successions: Vec::new(),
-            mirror: Mirror::default(),
+            mirror,
             state: None,
             profile: None,
             due: None,
@@ -136,8 +160,13 @@ impl Rig {
     /// Goes over to the rules of another, carrying over what can be.
     fn follow(&mut self, rules: Rig, now: Time) {
         self.successions = Succession::new(&self.plan, &rules.plan).into_iter().collect();
-        self.plan = rules.plan;
+        self.replace(rules);
         self.step(&[], now);
+    }
+
+    fn replace(&mut self, rules: Rig) {
+        self.plan = rules.plan;
+        self.mirror.audiences = rules.mirror.audiences;
     }
 
     fn step(&mut self, messages: &[Message], now: Time) {
@@ -301,8 +330,10 @@ proptest! {
         let mut conditions = conditions;
         conditions.sort();
         conditions.dedup();
-        let mut state = Rig::new(Engine::State, intervals, &conditions);
-        let mut scan = Rig::new(Engine::Scan, intervals, &conditions);
+        let [mut state, mut scan] = [Engine::State, Engine::Scan].map(|engine| {
+            let settings = Settings { engine, intervals, ..Settings::default() };
+            Rig::standing(settings, module_of_pairs(&conditions), &[], &[])
+        });
         let mut clock = 0;
         for (pause, events) in messages {
             let base = clock + pause;
@@ -391,4 +422,55 @@ fn answers_are_exact_when_windows_have_passed_what_is_gone() {
         ["a00", "a01", "a02"].map(|id| rig.plan.exact_from(AudienceKey::of(id), &gone));
     let passed = ExactFrom::Instant(Time::from_milliseconds(150).unwrap());
     assert_eq!(exact_from, [passed, ExactFrom::Always, ExactFrom::Never]);
+}
+
+#[test]
+fn what_history_tells_of_a_condition_late_sets_its_timer() {
+    // Nobody asks how many were bought before something is looked at.
+    let conditions = [count("look", 10_000, 1), count("buy", 1_000, 100)];
+    let settings = Settings { intervals: 1, ..Settings::default() };
+    let mut rig = Rig::standing(settings, module_of_pairs(&conditions), &[], &[]);
+    for time in 0..300 {
+        let (message, now) = single(time, true);
+        rig.message(&message, now);
+    }
+    let (message, now) = single(1_180, false);
+    rig.message(&message, now);
+    assert_eq!(rig.reads, 1, "the window's edge lies within an interval");
+    while let Some(due) = rig.due {
+        rig.step(&[], due);
+    }
+    let left = rig.transitions.iter().find(|told| told.change == Change::Left);
+    let left = left.map(|told| told.at.milliseconds());
+    assert_eq!(left, Some(1_200), "when the event of 200 goes, 99 are left");
+}
+
+#[test]
+fn a_fixed_window_within_an_interval_is_looked_into_when_it_opens() {
+    let fixed = Window {
+        from: Time::from_milliseconds(10),
+        to: Time::from_milliseconds(11),
+        older_than: Span::from_milliseconds(50),
+        within: None,
+    };
+    let bought = |window| Condition::Compare {
+        feature: Feature::Events {
+            selector: Arc::new(Selector::new(Some("buy".into()), vec![], vec![])),
+            aggregate: Aggregate::Count,
+            of: None,
+            window,
+        },
+        comparison: Comparison::new(vec![Test::GreaterOrEqual(1.into())]),
+    };
+    let conditions = [bought(Window::LIFETIME), bought(fixed)];
+    let mut rig = Rig::with(Settings { intervals: 1, ..Settings::default() }, &conditions);
+    for (late, now) in (0..40).filter(|time| *time != 10).map(|time| (0, time)).chain([(45, 55)]) {
+        let message = Message { events: vec![event(now - late, true, None)], ..Message::default() };
+        rig.message(&message, Time::from_milliseconds(now).unwrap());
+    }
+    let opens = Time::from_milliseconds(60).unwrap();
+    assert_eq!(rig.due, Some(opens));
+    rig.step(&[], opens);
+    let entered = rig.transitions.last().map(|told| (&*told.audience, told.at));
+    assert_eq!(entered, Some(("a01", opens)));
 }

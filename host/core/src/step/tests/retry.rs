@@ -114,7 +114,7 @@ fn a_change_of_rules_decides_what_failed() {
         rig.mirror.failures = 1;
         buy(&mut rig, 0);
         let settings = Settings { engine, intervals: 4, ..Settings::default() };
-        rig.plan = Rig::with(settings, &[count("buy", 20_000, 1), count("look", 5, 1)]).plan;
+        rig.replace(Rig::with(settings, &[count("buy", 20_000, 1), count("look", 5, 1)]));
         rig.step(&[], Time::from_milliseconds(100).unwrap());
         assert_eq!(told(&rig), [(100, Change::Entered)], "{engine:?}");
         assert_eq!(due(&rig), Some(20_000), "{engine:?}");
@@ -124,7 +124,7 @@ fn a_change_of_rules_decides_what_failed() {
         let (look, now) = single(200, false);
         rig.message(&look, now);
         pass(&mut rig, 1_200);
-        rig.plan = Rig::with(settings, &[count("look", 10_000, 2)]).plan;
+        rig.replace(Rig::with(settings, &[count("look", 10_000, 2)]));
         rig.step(&[], Time::from_milliseconds(1_300).unwrap());
         assert_eq!(due(&rig), Some(2_300), "{engine:?}");
         pass(&mut rig, 2_300);

@@ -1,6 +1,6 @@
 //! Rules that change: what is carried over answers as what is gathered anew.
 
-use super::{Rig, arrivals, condition, count, message, single};
+use super::{Rig, arrivals, condition, count, message, module, module_of_pairs, single};
 use crate::{AudienceKey, Cause, Change, Condition, Engine, Looked, Settings, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ proptest! {
             conditions.dedup();
             let new = [Engine::State, Engine::Scan].map(|engine| {
                 let settings = Settings { engine, intervals, ..Settings::default() };
-                Rig::standing(settings, &conditions, &kept, &paused)
+                Rig::standing(settings, module_of_pairs(&conditions), &kept, &paused)
             });
             rigs = Some(match rigs {
                 None => new,
@@ -96,7 +96,7 @@ fn a_timer_that_is_overdue_when_rules_change_keeps_its_instant() {
 
 fn with(conditions: &[Condition], kept: &[Condition], paused: &[usize]) -> Rig {
     let settings = Settings { intervals: 4, ..Settings::default() };
-    Rig::standing(settings, conditions, kept, paused)
+    Rig::standing(settings, module(conditions), kept, paused)
 }
 
 #[test]
