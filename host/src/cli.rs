@@ -71,7 +71,7 @@ enum Command {
     Token(token::Args),
     /// Run the service.
     Serve(serve::Args),
-    /// Make the tables of a shared store, or copy a store.
+    /// Make the tables of a shared store, copy a store, or repair a user.
     Store(store::Args),
     /// Make rules the candidate of a running service.
     Deploy(rules::Deploy),

@@ -14,6 +14,9 @@ use value::{Object, Reason, attribute, fields, identity, list, object, text, tim
 
 /// Bytes of one message: room for a thousand events, far from filling memory.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Bytes that a message may take where it is kept, which context that many events share takes more than
+/// once: databases take some 16 MiB in one write.
+pub const MESSAGE_WEIGHT_MAX: usize = 4 << 20;
 /// Events of one message: a user's batch is evaluated whole, and must stay short.
 pub const MESSAGE_EVENTS_MAX: usize = 1_000;
 /// Bytes of a workspace's or a user's id: they are part of every stored key.
@@ -136,6 +139,13 @@ pub fn decode(json: &[u8], latest: Option<Time>) -> Result<Decoded, Refusal> {
                 decoded.refused.push(Refusal { position, ..refusal });
             }
         }
+    }
+    let weight = message.weight();
+    if weight > MESSAGE_WEIGHT_MAX {
+        return Err(at("context")(format!(
+            "takes {weight} bytes beside events of so many names and hours, of at most \
+             {MESSAGE_WEIGHT_MAX}: send them in several messages"
+        )));
     }
     let nothing_left = !decoded.refused.is_empty()
         && message.events.is_empty()

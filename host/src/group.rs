@@ -7,7 +7,7 @@ mod beside;
 mod error;
 mod supplies;
 
-pub use beside::{Beside, Compared};
+pub use beside::{Beside, Compared, is_shadow};
 pub use error::StepError;
 
 use crate::store::{Commit, Found, Line, Store, StoreError, UserCommit, UserKey, UserRecord};
@@ -386,7 +386,7 @@ impl Group {
         let dead_letters = std::mem::take(&mut self.dead_letters);
         let audiences = std::mem::take(&mut self.audiences);
         let documents = std::mem::take(&mut self.documents);
-        let (users, kept_ms) = (commits, HashMap::new());
-        Commit { clock, made, users, dead_letters, audiences, documents, kept_ms }
+        let (users, kept_ms, forgotten) = (commits, HashMap::new(), HashMap::new());
+        Commit { clock, made, users, dead_letters, audiences, documents, kept_ms, forgotten }
     }
 }

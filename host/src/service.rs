@@ -10,6 +10,8 @@ mod watch;
 #[cfg(feature = "cql")]
 pub use stores::cql_settings;
 pub use stores::open_store;
+#[cfg(all(feature = "pulsar", feature = "cql"))]
+pub(crate) use topics::connection;
 
 use crate::api::{Service, router};
 use crate::clock::{Clock, EventClock, WallClock};
@@ -174,8 +176,13 @@ impl Started {
         }
         let ending = service.clone();
         let end = async move {
-            end.await;
-            tracing::info!("draining");
+            tokio::select! {
+                () = end => tracing::info!("draining"),
+                // Its users' timers, and what it left half done, are for the others then.
+                () = ending.worker.failed(), if ending.store.is_shared() => {
+                    tracing::error!("ending, since others can do what this instance cannot");
+                }
+            }
             ending.ending.send_replace(true);
         };
         let router = router(service.clone());

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use muster_core::{Message, Origin, Place, Time};
 use muster_pulsar::{Connection, PulsarError, Received, Source, SourceSettings, Status};
 use prometheus::IntCounter;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,64 @@ struct Taken {
     messages: Vec<(UserKey, Message)>,
     /// What they came as, and why a part of one was refused: then it is put aside when the rest is durable.
     received: Vec<(Received, Option<String>)>,
+    /// Those that were refused as a whole, and why.
+    letters: Vec<(Received, String)>,
+}
+
+/// Messages of workspaces that have no rules here, while it is looked whether they have some elsewhere:
+/// other workspaces' do not wait for that.
+#[derive(Default)]
+struct Parked {
+    by_workspace: HashMap<Arc<str>, Vec<(Received, Decoded)>>,
+    looking: JoinSet<(Arc<str>, Awaited)>,
+    /// Those whose rules came.
+    ready: VecDeque<(Received, Decoded)>,
+}
+
+impl Taken {
+    fn len(&self) -> usize {
+        self.messages.len() + self.letters.len()
+    }
+}
+
+impl Parked {
+    /// Parks a message until it is known whether its workspace has rules.
+    fn park(&mut self, service: &Arc<Service>, received: Received, decoded: Decoded) {
+        let workspace = decoded.workspace.clone();
+        let parked = self.by_workspace.entry(workspace.clone()).or_insert_with(|| {
+            let service = service.clone();
+            self.looking.spawn(async move {
+                let awaited = service.await_rules(&workspace).await;
+                (workspace, awaited)
+            });
+            Vec::new()
+        });
+        parked.push((received, decoded));
+    }
+
+    /// Goes on with the messages of a workspace, as it was found to have rules or not. Says whether the
+    /// service goes on.
+    fn settle(
+        &mut self,
+        workspace: &str,
+        awaited: Awaited,
+        service: &Service,
+        taken: &mut Taken,
+    ) -> bool {
+        let parked = self.by_workspace.remove(workspace).unwrap_or_default();
+        match awaited {
+            Awaited::InForce => self.ready.extend(parked),
+            Awaited::Missing(reason) => {
+                service.metrics.refused.inc_by(parked.len() as u64);
+                let reason = Refusal { position: "workspace".to_string(), reason }.to_string();
+                taken
+                    .letters
+                    .extend(parked.into_iter().map(|(received, _)| (received, reason.clone())));
+            }
+            Awaited::Ending => return false,
+        }
+        true
+    }
 }
 
 impl PulsarSource {
@@ -61,30 +120,36 @@ impl PulsarSource {
         let mut ending = service.ending.subscribe();
         let together = TOGETHER_MAX.min(service.config.ingest.queue_messages_max);
         let mut handed = JoinSet::new();
+        let mut parked = Parked::default();
         let counting =
             tokio::spawn(count(self.source.dead_letters(), service.metrics.dead_letters.clone()));
-        'taking: loop {
-            let first = tokio::select! {
-                received = self.source.receive() => received,
-                Some(_) = handed.join_next() => continue,
-                _ = ending.wait_for(|ending| *ending) => break,
-            };
+        loop {
             let mut taken = Taken::default();
-            let mut next = Some(first);
-            while let Some(received) = next {
-                let is_taken = tokio::select! {
-                    is_taken = self.take(&service, received, &mut taken) => is_taken,
-                    // It may wait for the dead letters' topic.
-                    _ = ending.wait_for(|ending| *ending) => false,
-                };
-                if !is_taken {
-                    // It comes again, and nothing that came with it or after it may be taken before it.
-                    break 'taking;
+            if parked.ready.is_empty() {
+                tokio::select! {
+                    received = self.source.receive() => self.take(&service, received, &mut taken, &mut parked),
+                    Some(_) = handed.join_next() => continue,
+                    Some(Ok((workspace, awaited))) = parked.looking.join_next() => {
+                        if !parked.settle(&workspace, awaited, &service, &mut taken) {
+                            break;
+                        }
+                    }
+                    _ = ending.wait_for(|ending| *ending) => break,
                 }
-                next = match taken.messages.len() < together {
-                    true => self.source.receive().now_or_never(),
-                    false => None,
-                };
+            }
+            while taken.len() < together {
+                if let Some((received, decoded)) = parked.ready.pop_front() {
+                    self.admit(&service, received, decoded, &mut taken);
+                } else if let Some(received) = self.source.receive().now_or_never() {
+                    self.take(&service, received, &mut taken, &mut parked);
+                } else {
+                    break;
+                }
+            }
+            let letters = std::mem::take(&mut taken.letters);
+            if !letters.is_empty() {
+                let acknowledger = self.source.acknowledger();
+                handed.spawn(async move { acknowledger.dead_letters(letters).await });
             }
             if !taken.messages.is_empty() && !self.hand_over(&service, taken, &mut handed).await {
                 break;
@@ -96,43 +161,51 @@ impl PulsarSource {
         counting.abort();
     }
 
-    /// Takes a message, unless the service ends before it is known what to do with it: then it is left to
-    /// be delivered again.
-    async fn take(&self, service: &Arc<Service>, received: Received, taken: &mut Taken) -> bool {
+    /// Takes a message apart: it is admitted, refused, or parked.
+    fn take(
+        &self,
+        service: &Arc<Service>,
+        received: Received,
+        taken: &mut Taken,
+        parked: &mut Parked,
+    ) {
         let decoded = {
             let _timer = service.metrics.stages.decode.start_timer();
             decode(&received.payload, latest(service))
         };
-        let known = match decoded {
-            Ok(decoded) => known(service, decoded).await,
-            Err(refusal) => Some(Err(refusal)),
-        };
-        let Some(known) = known else { return false };
-        match known {
+        match decoded {
             Ok(decoded) => {
-                service.metrics.unknown_keys.inc_by(decoded.unknown_keys);
-                let key = UserKey { workspace: decoded.workspace, user: decoded.user };
-                let reason = (!decoded.refused.is_empty()).then(|| reason(&decoded.refused));
-                if reason.is_some() {
-                    service.metrics.refused.inc();
-                }
-                let origin = self.origin(&received);
-                let message = decoded.message.map(|m| Message { origin: Some(origin), ..m });
-                match (message, reason) {
-                    (Some(message), reason) => {
-                        taken.messages.push((key, message));
-                        taken.received.push((received, reason));
-                    }
-                    (None, Some(reason)) => self.source.dead_letter(received, &reason).await,
-                    (None, None) => self.source.acknowledger().done(received.token),
+                let is_parked = parked.by_workspace.contains_key(&decoded.workspace);
+                match service.has_workspace(&decoded.workspace) && !is_parked {
+                    true => self.admit(service, received, decoded, taken),
+                    false => parked.park(service, received, decoded),
                 }
             }
             Err(refusal) => {
                 service.metrics.refused.inc();
-                self.source.dead_letter(received, &reason(&[refusal])).await;
+                taken.letters.push((received, refusal.to_string()));
             }
         }
-        true
+    }
+
+    /// Takes a message of a workspace that has rules.
+    fn admit(&self, service: &Service, received: Received, decoded: Decoded, taken: &mut Taken) {
+        service.metrics.unknown_keys.inc_by(decoded.unknown_keys);
+        let key = UserKey { workspace: decoded.workspace, user: decoded.user };
+        let reason = (!decoded.refused.is_empty()).then(|| reason(&decoded.refused));
+        if reason.is_some() {
+            service.metrics.refused.inc();
+        }
+        let origin = self.origin(&received);
+        let message = decoded.message.map(|m| Message { origin: Some(origin), ..m });
+        match (message, reason) {
+            (Some(message), reason) => {
+                taken.messages.push((key, message));
+                taken.received.push((received, reason));
+            }
+            (None, Some(reason)) => taken.letters.push((received, reason)),
+            (None, None) => self.source.acknowledger().done(received.token),
+        }
     }
 
     fn origin(&self, received: &Received) -> Origin {
@@ -170,9 +243,7 @@ impl PulsarSource {
                     Some(reason) => letters.push((received, reason)),
                 }
             }
-            for (received, reason) in letters {
-                acknowledger.dead_letter(received, &reason).await;
-            }
+            acknowledger.dead_letters(letters).await;
             // Until here: before these letters are written, no later message of theirs may count.
             drop(aside);
         });
@@ -219,17 +290,5 @@ fn latest(service: &Service) -> Option<Time> {
             Time::from_milliseconds(wall_time().milliseconds().saturating_add(skew))
         }
         ClockKind::Events => None,
-    }
-}
-
-/// A message of a workspace that has rules, or why it is refused; nothing when the service ends before that
-/// is known.
-async fn known(service: &Arc<Service>, decoded: Decoded) -> Option<Result<Decoded, Refusal>> {
-    match service.await_rules(&decoded.workspace).await {
-        Awaited::InForce => Some(Ok(decoded)),
-        Awaited::Missing(reason) => {
-            Some(Err(Refusal { position: "workspace".to_string(), reason }))
-        }
-        Awaited::Ending => None,
     }
 }

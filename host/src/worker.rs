@@ -12,6 +12,7 @@ mod recovery;
 mod retention;
 mod rules;
 mod sweep;
+mod teller;
 mod timers;
 mod trial;
 mod turn;
@@ -97,7 +98,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     sink: Arc<Sink>,
-    failed: Mutex<Option<Arc<str>>>,
+    failed: watch::Sender<Option<Arc<str>>>,
     ready: AtomicBool,
     /// Why no messages come from topics, while they do not.
     source_outage: Mutex<Option<Arc<str>>>,
@@ -116,7 +117,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn fail(&self, reason: &str) {
         tracing::error!(reason, "the store failed: nothing more is accepted");
-        lock(&self.failed).get_or_insert(reason.into());
+        self.failed.send_if_modified(|failed| {
+            let is_first = failed.is_none();
+            failed.get_or_insert(reason.into());
+            is_first
+        });
     }
 
     /// Notes that the store failed, unless it is only that nobody waits for it any more.
@@ -135,7 +140,7 @@ impl Shared {
     }
 
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
-        lock(&self.failed).clone()
+        self.failed.borrow().clone()
     }
 
     /// Why nothing is committed any more.
@@ -171,7 +176,7 @@ impl Worker {
         let shared = Arc::new(Shared {
             store,
             metrics,
-            failed: Mutex::new(None),
+            failed: watch::Sender::new(None),
             ready: AtomicBool::new(false),
             source_outage: Mutex::new(None),
             is_closing: AtomicBool::new(false),
@@ -325,6 +330,12 @@ impl Worker {
     /// What the service depends on, and why it does not answer, while it does not.
     pub fn outages(&self) -> [(&'static str, Option<Arc<str>>); 3] {
         self.shared.outages()
+    }
+
+    /// Waits until the worker has failed: nothing is accepted any more then.
+    pub async fn failed(&self) {
+        // The sender lives as long as this.
+        drop(self.shared.failed.subscribe().wait_for(Option::is_some).await);
     }
 
     /// Notes that a part of the service ended that must not.

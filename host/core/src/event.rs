@@ -5,6 +5,8 @@ use crate::time::Time;
 use crate::value::Value;
 use std::sync::Arc;
 
+const HOUR_MS: i64 = 3_600_000;
+
 /// Names and values, sorted by name, each name once.
 pub type Fields = Vec<(Arc<str>, Value)>;
 
@@ -66,6 +68,30 @@ impl Message {
     pub fn latest(&self) -> Option<Time> {
         self.events.iter().map(|event| event.time).max().or(self.time)
     }
+
+    /// About how many bytes a user's row takes for the message, or somewhat more. Events share their
+    /// context where history keeps them side by side: those of one name that happened within an hour.
+    pub fn weight(&self) -> usize {
+        let mut stretches: Vec<(&str, i64)> = Vec::new();
+        let mut bytes: usize = self
+            .attributes
+            .iter()
+            .map(|(name, value)| name.len() + value.as_ref().map_or(0, Value::weight))
+            .sum();
+        for event in &self.events {
+            bytes += event.name.len() + weight(&event.properties);
+            let stretch = (&*event.name, event.time.milliseconds().div_euclid(HOUR_MS));
+            if !event.context.is_empty() && !stretches.contains(&stretch) {
+                stretches.push(stretch);
+                bytes += weight(&event.context);
+            }
+        }
+        bytes
+    }
+}
+
+fn weight(fields: &Fields) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.weight()).sum()
 }
 
 fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a Value> {

@@ -44,6 +44,6 @@ pub use step::{
 };
 pub use time::{Span, Time};
 pub use transition::{Cause, Change, Transition, transition_id};
-pub use user::{due, evaluated_by, has_taken, transitions};
+pub use user::{Counts, anew, check_state, due, evaluated_by, has_taken, transitions};
 pub use value::Value;
 pub use window::{Extent, Window};

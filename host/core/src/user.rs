@@ -1,5 +1,9 @@
 //! A user's state: what changes with every batch.
 
+mod anew;
+
+pub use anew::{Counts, anew, check_state};
+
 use crate::codec::{Damaged, Reader, put_signed, put_unsigned};
 use crate::event::Message;
 use crate::module::AudienceKey;

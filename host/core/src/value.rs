@@ -30,6 +30,15 @@ impl Value {
             _ => None,
         }
     }
+
+    /// About how many bytes it takes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Value::Boolean(_) => 1,
+            Value::Number(_) => 8,
+            Value::Text(text) | Value::Composite(text) => text.len(),
+        }
+    }
 }
 
 impl fmt::Display for Value {

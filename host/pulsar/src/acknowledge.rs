@@ -14,6 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use crate::{
     Place, Received,
     dead_letter::{DeadLetters, letter},
+    publisher::Line,
 };
 
 /// How many entries of a partition may be delivered from the first on that isn't done: those behind it
@@ -272,9 +273,19 @@ impl Acknowledger {
     ///
     /// It returns when the broker has confirmed the letter, however long that takes.
     pub async fn dead_letter(&self, received: Received, reason: &str) {
-        let Received { partition, place, key, payload, token } = received;
-        let letter = letter(&partition, place, key, payload, reason);
-        self.dead_letters.put(letter).await;
-        self.done(token);
+        self.dead_letters(vec![(received, reason.to_owned())]).await;
+    }
+
+    /// The same of several messages, each with its reason, whose letters are sent together.
+    pub async fn dead_letters(&self, refused: Vec<(Received, String)>) {
+        let (letters, tokens): (Vec<Line>, Vec<Ack>) = refused
+            .into_iter()
+            .map(|(received, reason)| {
+                let Received { partition, place, key, payload, token } = received;
+                (letter(&partition, place, key, payload, &reason), token)
+            })
+            .unzip();
+        self.dead_letters.put(letters).await;
+        tokens.into_iter().for_each(|token| self.done(token));
     }
 }

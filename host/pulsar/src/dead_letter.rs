@@ -33,10 +33,11 @@ impl DeadLetters {
         DeadLetters { publisher, count: watch::Sender::new(0) }
     }
 
-    /// Puts one there, however long that takes.
-    pub(crate) async fn put(&self, letter: Line) {
-        self.publisher.publish(vec![letter]).await;
-        self.count.send_modify(|count| *count += 1);
+    /// Puts some there, however long that takes.
+    pub(crate) async fn put(&self, letters: Vec<Line>) {
+        let put = letters.len() as u64;
+        self.publisher.publish(letters).await;
+        self.count.send_modify(|count| *count += put);
     }
 
     pub(crate) fn count(&self) -> watch::Receiver<u64> {

@@ -8,10 +8,10 @@ use super::{Report, catalogue, durable};
 use crate::api::Service;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::service::{Started, cql_settings};
+use crate::service::{Started, connection, cql_settings};
 use crate::store::initialise;
 use anyhow::{Context, ensure};
-use muster_pulsar::{Connection, Outgoing, Sink};
+use muster_pulsar::{Outgoing, Sink};
 use proxy::Proxy;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -131,12 +131,7 @@ pub fn cluster(scale: &ClusterScale) -> anyhow::Result<Vec<Report>> {
 fn publish(scale: &ClusterScale, lines: &[String]) -> anyhow::Result<()> {
     let pulsar = &scale.config.pulsar;
     let topic = pulsar.source.topics.first().context("`pulsar.source.topics` names none")?;
-    let connection = Connection {
-        url: pulsar.url.clone(),
-        token: None,
-        authority: None,
-        request_time: pulsar.request_time,
-    };
+    let connection = connection(pulsar)?;
     let runtime = Runtime::new()?;
     runtime.block_on(async {
         let sink = Sink::open(connection, topic, "bench").await?;

@@ -1,10 +1,14 @@
-//! `muster store`: making the tables of a shared store, and moving everything from one store to another.
+//! `muster store`: making the tables of a shared store, moving everything from one store to another, and
+//! repairing a user.
+
+#[cfg(feature = "cql")]
+mod repair;
 
 use super::{Exit, Format};
 use crate::config::{Config, StoreKind};
 use crate::metrics::Metrics;
 use crate::service::open_store;
-use crate::store::{Copied, copy};
+use crate::store::{Copied, UserKey, copy};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,12 +50,31 @@ copied: read them to the end first. The copy is compared with the original, user
         #[arg(long, value_name = "FILE")]
         to_config: PathBuf,
     },
+    /// Repair a user of a store of kind `cql` whose row is damaged, from what is left of her.
+    #[command(after_help = "Examples:
+  muster store repair --config muster.toml shop ann
+
+Says what was damaged and what is gone. Changes nothing where nothing is damaged. Instances may go on
+meanwhile: they decide her anew, from her history, within a minute.")]
+    Repair {
+        /// The file of settings.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Her workspace.
+        workspace: String,
+        /// Her id.
+        user: String,
+    },
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     match &args.command {
         Command::Init { config } => init(config, format),
         Command::Copy { from_config, to_config } => copy_store(from_config, to_config, format),
+        Command::Repair { config, workspace, user } => {
+            let key = UserKey { workspace: workspace.as_str().into(), user: user.as_str().into() };
+            repair_user(config, &key, format)
+        }
     }
 }
 
@@ -69,6 +92,23 @@ fn init(path: &Path, format: Format) -> anyhow::Result<Exit> {
         Format::Json => writeln!(out, "{}", json!({ "keyspace": keyspace }))?,
     }
     Ok(Exit::Done)
+}
+
+fn repair_user(path: &Path, key: &UserKey, format: Format) -> anyhow::Result<Exit> {
+    let config = Config::read(path)?;
+    match config.store.kind {
+        StoreKind::Embedded => bail!(
+            "the store of `{}` is embedded, and not repaired by user: restore it from a backup",
+            path.display()
+        ),
+        #[cfg(feature = "cql")]
+        StoreKind::Cql => repair::run(&config.store, key, format),
+        #[cfg(not(feature = "cql"))]
+        StoreKind::Cql => {
+            let _ = (key, format);
+            bail!("this build knows no CQL: build with `--features cluster`")
+        }
+    }
 }
 
 fn copy_store(from: &Path, to: &Path, format: Format) -> anyhow::Result<Exit> {

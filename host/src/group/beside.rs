@@ -9,7 +9,7 @@ use crate::store::{Stamp, Store, StoreError, UserKey, UserRecord};
 use muster_core::codec::Damaged;
 use muster_core::{
     Arrival, AudienceKey, Explanation, Ground, Input, Memberships, Message, Profile, Report,
-    Request, Time, Verdicts, due, explain,
+    Request, Time, Verdicts, check_state, due, explain,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -220,6 +220,13 @@ impl Shadow {
         };
         Some(Shadow { since: u64::from_le_bytes(*since), record })
     }
+}
+
+/// Whether what is stored as a user's shadow decodes, all of it.
+pub fn is_shadow(bytes: &[u8]) -> bool {
+    Shadow::decode(bytes).is_some_and(|Shadow { record, .. }| {
+        check_state(&record.state).is_ok() && members(&record).is_ok()
+    })
 }
 
 fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {

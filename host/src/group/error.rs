@@ -12,7 +12,7 @@ pub enum StepError {
     Store(#[from] StoreError),
     /// The user's stored state does not decode.
     #[error(
-        "the stored state of user `{user}` in workspace `{workspace}` is damaged: restore it from a backup"
+        "the stored state of user `{user}` in workspace `{workspace}` is damaged: restore it from a backup, or run `muster store repair` where the store is a database"
     )]
     Damaged {
         /// The tenant.

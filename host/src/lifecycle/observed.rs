@@ -46,8 +46,9 @@ pub struct Failures {
 pub struct Sweep {
     /// Users looked at.
     pub users: u64,
-    /// Users that there were when it began.
-    pub of: u64,
+    /// Users that there are, where that is known without counting them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
 }
 
 impl Observed {

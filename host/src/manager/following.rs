@@ -9,11 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a message waits for rules that another process has put in force: it looks for them each second,
-/// and compiles them.
-const FOLLOW_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often it is looked whether they are there.
-const FOLLOW_LOOK: Duration = Duration::from_millis(100);
+const FOLLOW_LOOK: Duration = Duration::from_millis(250);
 
 /// Workspaces whose rules are others in the store, and why they could not be taken over.
 pub type Lagging = Mutex<BTreeMap<Arc<str>, Arc<str>>>;
@@ -125,12 +122,13 @@ impl Service {
         }
     }
 
-    /// Why a workspace's rules could not be taken over, if they could not.
-    fn lags(&self, workspace: &str) -> Option<Arc<str>> {
-        self.lagging.lock().unwrap_or_else(PoisonError::into_inner).get(workspace).cloned()
+    /// Whether the rules of some workspace could not be taken over.
+    pub(crate) fn is_lagging(&self) -> bool {
+        !self.lagging.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Waits until a workspace has rules here, if another process has put some in force.
+    /// Waits until a workspace has rules here, if another process has put some in force: however long
+    /// this one takes to compile them, or cannot.
     pub async fn await_rules(self: &Arc<Service>, workspace: &str) -> Awaited {
         if self.has_workspace(workspace) {
             return Awaited::InForce;
@@ -141,39 +139,33 @@ impl Service {
         }
         let mut ending = self.ending.subscribe();
         tokio::select! {
-            awaited = tokio::time::timeout(FOLLOW_WAIT_MAX, self.look_for_rules(workspace, missing)) => {
-                awaited.unwrap_or_else(|_| {
-                    let waited = FOLLOW_WAIT_MAX.as_secs();
-                    Awaited::Missing(format!(
-                        "the rules of `{workspace}` were not taken over within {waited} s: send it again"
-                    ))
-                })
-            }
+            has_rules = self.look_for_rules(workspace) => match has_rules {
+                true => Awaited::InForce,
+                false => Awaited::Missing(missing),
+            },
             _ = ending.wait_for(|ending| *ending) => Awaited::Ending,
         }
     }
 
-    async fn look_for_rules(self: &Arc<Service>, workspace: &str, missing: String) -> Awaited {
+    /// Whether a workspace has rules, as soon as they are in force here.
+    async fn look_for_rules(self: &Arc<Service>, workspace: &str) -> bool {
         loop {
             let (store, name) = (self.store.clone(), names::state(workspace));
             let found = tokio::task::spawn_blocking(move || store.document(&name)).await;
-            let state = match found {
-                Ok(Ok(document)) => document.map(|document| decode::<RulesState>(&document)),
-                Ok(Err(error)) => return Awaited::Missing(error.to_string()),
-                Err(_) => return Awaited::Ending,
-            };
             if self.has_workspace(workspace) {
-                return Awaited::InForce;
+                return true;
             }
-            match state {
-                Some(Ok(state)) if state.active.is_some() => {}
-                Some(Err(error)) => return Awaited::Missing(error.to_string()),
-                Some(Ok(_)) | None => return Awaited::Missing(missing),
-            }
-            if let Some(reason) = self.lags(workspace) {
-                return Awaited::Missing(format!(
-                    "the rules of `{workspace}` cannot be taken over: {reason}: send it again"
-                ));
+            match found {
+                Ok(Ok(None)) => return false,
+                Ok(Ok(Some(document))) => match decode::<RulesState>(&document) {
+                    Ok(state) if state.active.is_none() => return false,
+                    // Why they are not taken over is told where that is tried.
+                    Ok(_) | Err(_) => {}
+                },
+                Ok(Err(error)) => tracing::warn!(workspace, "cannot look for rules: {error}"),
+                Err(error) => {
+                    tracing::warn!(workspace, "looking for rules was broken off: {error}")
+                }
             }
             tokio::time::sleep(FOLLOW_LOOK).await;
         }

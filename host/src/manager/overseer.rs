@@ -163,8 +163,8 @@ pub(crate) fn waits_for(seat: &Seat<'_>, state: &RulesState) -> Option<Option<St
         (observed.sweep, observed.verify(schedule.of, share, |key| deployment.describe(key)))
     });
     if let Some(sweep) = sweep {
-        let of = sweep.of;
-        return Some(Some(format!("{} of {of} users have gone over to the step", sweep.users)));
+        let of = sweep.of.map(|of| format!(" of {of}")).unwrap_or_default();
+        return Some(Some(format!("{}{of} users have gone over to the step", sweep.users)));
     }
     Some(match verification.agrees {
         Some(true) => None,

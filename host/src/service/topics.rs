@@ -42,7 +42,8 @@ pub(super) async fn open_source(
     Ok(Some(source.context("the topics of messages")?))
 }
 
-fn connection(pulsar: &PulsarSettings) -> anyhow::Result<Connection> {
+/// How settings say that Pulsar is reached.
+pub(crate) fn connection(pulsar: &PulsarSettings) -> anyhow::Result<Connection> {
     let token = named(&pulsar.token_file);
     let token = token.as_deref().map(read_secret).transpose()?;
     let authority = named(&pulsar.authority);

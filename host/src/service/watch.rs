@@ -25,12 +25,17 @@ pub(super) async fn follow_rules(service: Arc<Service>) {
     }
 }
 
-/// Measures whether the store and the sink answer, until it is dropped.
+/// Measures whether the store, the source and the sink answer, and whether rules that others put in force
+/// are yet to be taken over, until it is dropped.
 pub(super) async fn measure_waiting(service: Arc<Service>) {
     loop {
+        let waits = |what: &str, does: bool| {
+            service.metrics.waiting.with_label_values(&[what]).set(i64::from(does));
+        };
         for (what, outage) in service.worker.outages() {
-            service.metrics.waiting.with_label_values(&[what]).set(i64::from(outage.is_some()));
+            waits(what, outage.is_some());
         }
+        waits("rules", service.is_lagging());
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -1,8 +1,9 @@
-//! The thread that makes turns durable, one after the other, and tells what came of them.
+//! The thread that makes turns durable, one after the other, and hands over what is to be told of them.
 
+use super::teller::{Teller, Telling, finish};
 use super::timers::Share;
 use super::{Delivery, Shared, Unavailable};
-use crate::store::{Commit, UserKey};
+use crate::store::{Commit, Committed, UserKey};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Job {
     pub(super) commit: Commit,
     pub(super) deliveries: Vec<Delivery>,
+    /// Whether some of these waited for turns before, which may not have been told yet.
+    pub(super) has_waited: bool,
     /// What timers have of it.
     pub(super) timers: Share,
 }
@@ -41,11 +44,12 @@ impl Committer {
     pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Committer> {
         let (jobs, taken) = mpsc::sync_channel::<Job>(1);
         let (told, done) = mpsc::sync_channel(1);
+        let teller = Teller::start(shared.clone())?;
         let thread =
             std::thread::Builder::new().name("muster-commit".to_string()).spawn(move || {
                 for job in taken {
                     let (timers, begun) = (job.timers, Instant::now());
-                    let overtaken = commit(&shared, job);
+                    let overtaken = commit(&shared, &teller, job);
                     let done = Done { timers, took: begun.elapsed(), overtaken };
                     if told.send(done).is_err() {
                         return;
@@ -94,41 +98,38 @@ impl Drop for Committer {
     }
 }
 
-fn commit(shared: &Shared, job: Job) -> Option<Overtaken> {
+fn commit(shared: &Shared, teller: &Teller, mut job: Job) -> Option<Overtaken> {
+    teller.carry(&mut job.commit);
     let result = match shared.ended() {
         Some(error) => Err(error),
         None => make_durable(shared, job.commit),
     };
-    match result {
-        Ok(users) if users.is_empty() => {
-            shared.metrics.batches.inc();
-            shared.committed.send_modify(|commits| *commits += 1);
-            answer(job.deliveries, &Ok(()));
-            None
-        }
-        Ok(users) => {
-            shared.metrics.overtaken.inc_by(users.len() as u64);
-            Some(Overtaken { users, deliveries: job.deliveries })
-        }
+    let mut committed = match result {
+        Ok(committed) => committed,
         Err(error) => {
             answer(job.deliveries, &Err(error));
-            None
+            return None;
         }
+    };
+    let users = std::mem::take(&mut committed.overtaken);
+    let overtaken = (!users.is_empty()).then(|| {
+        shared.metrics.overtaken.inc_by(users.len() as u64);
+        Overtaken { users, deliveries: std::mem::take(&mut job.deliveries) }
+    });
+    let is_told = committed.told.is_empty() && committed.note.is_none();
+    match is_told && !job.has_waited {
+        // Nothing that is yet to be told concerns them.
+        true => finish(shared, job.deliveries, &Ok(())),
+        false => teller.tell(shared, Telling { committed, deliveries: job.deliveries }),
     }
+    overtaken
 }
 
-/// Commits a turn and tells what came of it. Gives the users for whom it did not count.
-fn make_durable(shared: &Shared, commit: Commit) -> Result<Vec<UserKey>, Unavailable> {
+fn make_durable(shared: &Shared, commit: Commit) -> Result<Committed, Unavailable> {
     let started = Instant::now();
     let committed = shared.store.commit(commit).map_err(|error| shared.give_up(&error))?;
     shared.metrics.stages.commit.observe(started.elapsed().as_secs_f64());
-    if !committed.told.is_empty() {
-        let started = Instant::now();
-        shared.sink.tell(&committed.told).map_err(|_| Unavailable::ShuttingDown)?;
-        shared.metrics.stages.publish.observe(started.elapsed().as_secs_f64());
-        shared.store.settle(&committed).map_err(|error| shared.give_up(&error))?;
-    }
-    Ok(committed.overtaken)
+    Ok(committed)
 }
 
 pub(super) fn answer(deliveries: Vec<Delivery>, result: &Result<(), Unavailable>) {

@@ -125,10 +125,14 @@ impl Turns {
     /// Notes how far a workspace has come.
     fn settle(&mut self, workspace: Arc<str>, place: Option<SweepPlace>) -> Result<(), StepError> {
         let sweep = match &place {
+            // Who counts the users of a shared store reads all of their ids.
+            Some(place) if self.shared.store.is_shared() => {
+                Some(Sweep { users: place.users, of: None })
+            }
             Some(place) => {
                 let all = self.shared.store.workspaces()?;
                 let of = all.iter().find(|(name, _)| *name == workspace).map_or(0, |(_, of)| *of);
-                Some(Sweep { users: place.users, of: of.max(place.users) })
+                Some(Sweep { users: place.users, of: Some(of.max(place.users)) })
             }
             None => None,
         };

@@ -60,7 +60,8 @@ impl Timers {
         !self.due.is_empty()
     }
 
-    /// Those to be fired in a turn, of what is due before an instant; none whose turn is being committed.
+    /// Those to be fired in a turn, of what is due before an instant; none whose turn is being committed,
+    /// or whose users cannot be decided here.
     ///
     /// # Errors
     /// When the store fails.
@@ -69,6 +70,7 @@ impl Timers {
         turn: u64,
         until: Time,
         has_messages: bool,
+        can_decide: impl Fn(&UserKey) -> bool,
     ) -> Result<Vec<Due>, StoreError> {
         if has_messages {
             self.live = Some(Instant::now());
@@ -96,7 +98,7 @@ impl Timers {
             && let Some(due) = self.due.pop_front()
         {
             // Of a shared store, a user may fall to another process since she was found.
-            if self.store.is_mine(&due.1) {
+            if self.store.is_mine(&due.1) && can_decide(&due.1) {
                 self.fired.insert(due.clone(), turn);
                 taken.push(due);
             }

@@ -9,6 +9,7 @@ use super::timers::{TIMERS_MAX, Timers};
 use super::trial;
 use super::{Delivery, Order, Shared, Unavailable, lock};
 use crate::clock::{Clock, wall_time};
+use crate::decode::MESSAGE_WEIGHT_MAX;
 use crate::group::StepError;
 use crate::lifecycle::{Deployment, Failures, Observed, Subject};
 use crate::store::{HistoryCursor, UserKey};
@@ -45,6 +46,9 @@ impl TurnSettings {
     }
 }
 
+/// Messages by user.
+type Batches = Vec<(UserKey, Vec<Message>)>;
+
 /// The worker's thread.
 pub(super) struct Turns {
     pub(super) settings: TurnSettings,
@@ -58,9 +62,9 @@ pub(super) struct Turns {
     timers: Timers,
     /// Messages of the turn being committed, by user: of a shared store, where it may not count.
     under_way: HashMap<UserKey, Vec<Message>>,
-    /// Messages of users whom somebody else wrote, to be taken again before all others, and who waits for
-    /// them.
-    again: Vec<(UserKey, Vec<Message>)>,
+    /// Messages of users whom somebody else wrote, or of whom there were too many for one turn, to be taken
+    /// before all others, and who waits for them.
+    again: Batches,
     waiting: Vec<Delivery>,
     /// How users fall to processes, when that was looked at last.
     pub(super) division: u64,
@@ -169,8 +173,9 @@ impl Turns {
         self.timers.committed(timers, took);
         let Some(Overtaken { users, deliveries }) = overtaken else { return HashSet::new() };
         self.waiting.extend(deliveries);
-        self.again
-            .extend(users.iter().filter_map(|key| Some((key.clone(), before.get(key)?.clone()))));
+        let first = users.iter().filter_map(|key| Some((key.clone(), before.get(key)?.clone())));
+        let later = std::mem::replace(&mut self.again, first.collect());
+        later.iter().for_each(|(key, messages)| self.take_again(key, messages));
         users.iter().for_each(|key| self.lanes.of(key).group.forget(key));
         users.into_iter().collect()
     }
@@ -247,7 +252,7 @@ impl Turns {
         };
         self.stood = self.clock.advance(stood, told);
         let again: HashSet<UserKey> = self.again.iter().map(|(key, _)| key.clone()).collect();
-        let messages = self.by_user(&mut intake);
+        let (messages, rest) = self.by_user(&mut intake);
         // Where a store is shared, they may have to be taken again.
         let mut kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };
         let result = self
@@ -291,7 +296,14 @@ impl Turns {
                 self.take_again(key, messages);
             }
         }
-        if self.again.is_empty() {
+        if !rest.is_empty() {
+            self.waiting.append(&mut intake.deliveries);
+        }
+        for (key, messages) in &rest {
+            self.take_again(key, messages);
+        }
+        let has_waited = self.again.is_empty() && !self.waiting.is_empty();
+        if has_waited {
             intake.deliveries.append(&mut self.waiting);
         }
         if !self.lanes.is_empty() || !intake.deliveries.is_empty() {
@@ -307,6 +319,7 @@ impl Turns {
             self.committer.submit(Job {
                 commit,
                 deliveries: intake.deliveries,
+                has_waited,
                 timers: self.timers.share(),
             });
         }
@@ -342,16 +355,17 @@ impl Turns {
     /// The steps of timers that are due.
     fn due_timers(&mut self, has_messages: bool) -> Result<Vec<Task>, StepError> {
         let until = self.stood;
-        let due = self.timers.take(self.turns, until, has_messages)?;
-        let mine = due.into_iter().filter(|(_, key)| {
-            self.rules.contains_key(&key.workspace) && self.shared.damaged.reason(key).is_none()
-        });
+        let (rules, damaged) = (&self.rules, &self.shared.damaged);
+        let can_decide =
+            |key: &UserKey| rules.contains_key(&key.workspace) && damaged.reason(key).is_none();
+        let due = self.timers.take(self.turns, until, has_messages, can_decide)?;
         let task = |(now, key)| Task { key, messages: Vec::new(), now, until: Some(until) };
-        Ok(mine.map(task).collect())
+        Ok(due.into_iter().map(task).collect())
     }
 
-    /// The messages that came in, a user's together and in order: first those that are taken again.
-    fn by_user(&mut self, intake: &mut Intake) -> Vec<(UserKey, Vec<Message>)> {
+    /// The messages that came in, a user's together and in order: first those that are taken again. And
+    /// those that are too much for one turn of a user in a shared store.
+    fn by_user(&mut self, intake: &mut Intake) -> (Batches, Batches) {
         let metrics = &self.shared.metrics;
         let mut by_user = std::mem::take(&mut self.again);
         let places = by_user.iter().zip(0..).map(|((key, _), place)| (key.clone(), place));
@@ -369,15 +383,25 @@ impl Turns {
                 by_user[place].1.push(message);
             }
         }
-        by_user
+        let mut rest = Batches::new();
+        if self.shared.store.is_shared() {
+            for (key, messages) in &mut by_user {
+                let (mut bytes, mut fitting) = (0, 0);
+                for message in &*messages {
+                    bytes += message.weight();
+                    if fitting > 0 && bytes > MESSAGE_WEIGHT_MAX {
+                        rest.push((key.clone(), messages.split_off(fitting)));
+                        break;
+                    }
+                    fitting += 1;
+                }
+            }
+        }
+        (by_user, rest)
     }
 
     /// Takes the steps of timers, and then those of messages.
-    fn step(
-        &mut self,
-        mut tasks: Vec<Task>,
-        messages: Vec<(UserKey, Vec<Message>)>,
-    ) -> Result<(), StepError> {
+    fn step(&mut self, mut tasks: Vec<Task>, messages: Batches) -> Result<(), StepError> {
         let now = self.stood;
         let task = |(key, messages)| Task { key, messages, now, until: None };
         tasks.extend(messages.into_iter().map(task));

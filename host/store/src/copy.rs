@@ -1,10 +1,17 @@
 //! Moving everything from one store to another, of whichever kinds: also a backup, and its restore.
 
-use crate::{Commit, Line, Stamp, Store, StoreError, UserCommit, UserKey};
-use muster_core::codec::Damaged;
-use muster_core::{AudienceKey, Profile, Time, due, transitions};
+#[cfg(test)]
+mod tests;
+
+use crate::history::each_row;
+use crate::{
+    Commit, Found, Line, Stamp, Store, StoreError, UserCommit, UserKey, UserRecord, Wanted,
+};
+use muster_core::codec::{Damaged, put_arrivals};
+use muster_core::{Arrival, AudienceKey, Profile, Time, due, transitions};
 use std::collections::HashMap;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Users of one commit, and rows of one page.
 const PAGE: usize = 512;
@@ -78,7 +85,7 @@ pub fn copy(
         return Err(CopyError::NotEmpty);
     }
     let mut copied = Copied::default();
-    let (clock, audiences) = (from.clock(), from.audience_ids()?);
+    let clock = from.clock();
     let empty = |users: Vec<UserCommit>| Commit {
         clock,
         made: clock,
@@ -87,41 +94,45 @@ pub fn copy(
         audiences: Vec::new(),
         documents: Vec::new(),
         kept_ms: HashMap::new(),
+        forgotten: HashMap::new(),
     };
-    to.commit(Commit { audiences: audiences.clone(), ..empty(Vec::new()) })?;
+    let (audiences, forgotten) = (from.audience_ids()?, forgotten(from)?);
+    to.commit(Commit { audiences, forgotten, ..empty(Vec::new()) })?;
     each_document(from, &mut |name, body| {
         copied.documents += 1;
         to.commit(Commit { documents: vec![(name, Some(body))], ..empty(Vec::new()) })?;
         Ok(())
     })?;
     let all = count(from)?;
+    let mut digests = Vec::new();
     each_page(from, &mut |keys| {
         let mut users = Vec::with_capacity(keys.len());
-        for key in keys {
-            users.extend(read(from, key, &mut copied)?);
+        let found = records(from, keys)?.into_iter().zip(histories(from, keys)?);
+        for (key, (found, history)) in keys.iter().zip(found) {
+            digests.push(digest(history.clone()));
+            users.extend(made(key, found, history, &mut copied)?);
         }
         to.commit(empty(users))?;
         on_progress("copied", copied.users, all);
         Ok(())
     })?;
-    verify(from, to, copied, on_progress)?;
+    verify(from, to, copied, &digests, on_progress)?;
     Ok(copied)
 }
 
-/// Everything of a user, as a commit that makes her.
-fn read(
-    from: &dyn Store,
+/// Everything of a user, as a commit that makes her; nothing when she is not known.
+fn made(
     key: &UserKey,
+    Found { record, shadow, .. }: Found,
+    history: Vec<Arrival>,
     copied: &mut Copied,
 ) -> Result<Option<UserCommit>, CopyError> {
-    let Some(record) = from.user(key)? else { return Ok(None) };
+    let Some(record) = record else { return Ok(None) };
     let damaged = |source| damaged(key, source);
-    let shadow = from.shadow(key)?;
     let due = due(&record.state).map_err(damaged)?;
     let profile = Profile::decode(&record.profile).map_err(damaged)?;
     let members: Vec<_> =
         profile.memberships.iter().map(|(audience, since)| (audience, Some(since))).collect();
-    let history = from.history(key, None, Time::MIN, Time::MAX)?;
     copied.users += 1;
     copied.events += history.len() as u64;
     copied.members += members.len() as u64;
@@ -152,48 +163,59 @@ fn damaged(key: &UserKey, source: Damaged) -> CopyError {
     CopyError::Damaged { workspace: key.workspace.clone(), user: key.user.clone(), source }
 }
 
+/// What is kept of users beside their histories, each in the place of her key.
+fn records(store: &dyn Store, keys: &[UserKey]) -> Result<Vec<Found>, StoreError> {
+    let known = |(key, found): (&UserKey, Found)| match found.is_damaged {
+        true => Err(StoreError::UserDamaged { key: key.clone(), table: "users" }),
+        false => Ok(Found { record: found.record.filter(UserRecord::is_known), ..found }),
+    };
+    keys.iter().zip(store.read(keys)?).map(known).collect()
+}
+
+fn histories(store: &dyn Store, keys: &[UserKey]) -> Result<Vec<Vec<Arrival>>, StoreError> {
+    let whole =
+        |key: &UserKey| Wanted { key: key.clone(), event: None, from: Time::MIN, to: Time::MAX };
+    store.histories(&keys.iter().map(whole).collect::<Vec<_>>())
+}
+
+/// What a history hashes to, whichever rows it is read from.
+fn digest(history: Vec<Arrival>) -> u64 {
+    let mut bytes = Vec::new();
+    each_row(history, |row| {
+        bytes.extend_from_slice(row[0].event.name.as_bytes());
+        bytes.push(0);
+        put_arrivals(&mut bytes, row);
+    });
+    xxh3_64(&bytes)
+}
+
+/// Up to when events are gone, by workspace and name.
+type Forgotten = HashMap<(Arc<str>, Arc<str>), Time>;
+
+fn forgotten(store: &dyn Store) -> Result<Forgotten, StoreError> {
+    let mut forgotten = Forgotten::new();
+    for (workspace, _) in store.workspaces()? {
+        let of_workspace = store.forgotten(&workspace)?.into_iter();
+        forgotten.extend(of_workspace.map(|(event, until)| ((workspace.clone(), event), until)));
+    }
+    Ok(forgotten)
+}
+
+fn differs(what: String) -> CopyError {
+    CopyError::Differs { what }
+}
+
+/// Compares the copy with the original, whose histories were read before and had these digests: a
+/// database goes on deleting what is past its time.
 fn verify(
     from: &dyn Store,
     to: &dyn Store,
     copied: Copied,
+    digests: &[u64],
     on_progress: &mut dyn FnMut(&'static str, u64, u64),
 ) -> Result<(), CopyError> {
-    let differs = |what: String| CopyError::Differs { what };
-    let mut timers: HashMap<UserKey, Time> = HashMap::new();
-    for (at, key) in to.due(Time::MAX, usize::MAX)?.into_iter().rev() {
-        timers.insert(key, at);
-    }
-    // By the rows: an index may be behind them, of a process that was killed.
-    let mut members: HashMap<(Arc<str>, AudienceKey), Members> = HashMap::new();
-    let mut seen = 0;
-    each_page(from, &mut |keys| {
-        for key in keys {
-            let what = || format!("user `{}` of workspace `{}`", key.user, key.workspace);
-            let parts = |store: &dyn Store| -> Result<_, StoreError> {
-                let record = store.user(key)?.map(|record| (record.state, record.profile));
-                let history = store.history(key, None, Time::MIN, Time::MAX)?;
-                Ok((record, store.shadow(key)?, history))
-            };
-            let original = parts(from)?;
-            if original != parts(to)? {
-                return Err(differs(what()));
-            }
-            if let (Some((state, profile)), ..) = original {
-                let due = due(&state).map_err(|source| damaged(key, source))?;
-                // One that comes too early is put off, and one that nobody waits for leads to nothing.
-                if due.is_some_and(|due| timers.get(key).is_none_or(|at| *at > due)) {
-                    return Err(differs(format!("the timer of {}", what())));
-                }
-                let profile = Profile::decode(&profile).map_err(|source| damaged(key, source))?;
-                for (audience, since) in profile.memberships.iter() {
-                    let of = members.entry((key.workspace.clone(), audience)).or_default();
-                    add(of, &key.user, since);
-                }
-            }
-            seen += 1;
-        }
+    let mut members = verify_users(from, to, digests, &mut |seen| {
         on_progress("verified", seen, copied.users);
-        Ok(())
     })?;
     each_document(from, &mut |name, body| match to.document(&name)? {
         Some(other) if other == body => Ok(()),
@@ -207,10 +229,69 @@ fn verify(
             }
         }
     }
+    let known = forgotten(to)?;
+    for (name, until) in forgotten(from)? {
+        if known.get(&name).is_none_or(|known| *known < until) {
+            let (workspace, event) = name;
+            let what = format!("up to when events `{event}` of workspace `{workspace}` are gone");
+            return Err(differs(what));
+        }
+    }
     if count(to)? != copied.users {
         return Err(differs("the number of users".to_string()));
     }
     Ok(())
+}
+
+/// Members by workspace and audience.
+type AllMembers = HashMap<(Arc<str>, AudienceKey), Members>;
+
+/// Compares all users, saying of how many that is done. Gives the members of all audiences by the rows of
+/// users: an index may be behind them, of a process that was killed.
+fn verify_users(
+    from: &dyn Store,
+    to: &dyn Store,
+    digests: &[u64],
+    on_progress: &mut dyn FnMut(u64),
+) -> Result<AllMembers, CopyError> {
+    let timers: HashMap<UserKey, Time> =
+        to.due(Time::MAX, usize::MAX)?.into_iter().rev().map(|(at, key)| (key, at)).collect();
+    let mut members = AllMembers::new();
+    let mut digests = digests.iter();
+    let mut seen = 0;
+    each_page(from, &mut |keys| {
+        let copies = records(to, keys)?.into_iter().zip(histories(to, keys)?);
+        let both = records(from, keys)?.into_iter().zip(copies);
+        for (key, (original, (copy, history))) in keys.iter().zip(both) {
+            let what = || format!("user `{}` of workspace `{}`", key.user, key.workspace);
+            if !is_same(&original, &copy) || digests.next() != Some(&digest(history)) {
+                return Err(differs(what()));
+            }
+            let Some(UserRecord { state, profile, .. }) = original.record else { continue };
+            let due = due(&state).map_err(|source| damaged(key, source))?;
+            // One that comes too early is put off, and one that nobody waits for leads to nothing.
+            if due.is_some_and(|due| timers.get(key).is_none_or(|at| *at > due)) {
+                return Err(differs(format!("the timer of {}", what())));
+            }
+            let profile = Profile::decode(&profile).map_err(|source| damaged(key, source))?;
+            for (audience, since) in profile.memberships.iter() {
+                let of = members.entry((key.workspace.clone(), audience)).or_default();
+                add(of, &key.user, since);
+            }
+            seen += 1;
+        }
+        on_progress(seen);
+        Ok(())
+    })?;
+    Ok(members)
+}
+
+/// Whether the same is kept of a user, wherever it stands among what others may have written.
+fn is_same(one: &Found, other: &Found) -> bool {
+    let kept = |found: &Found| {
+        found.record.as_ref().map(|record| (record.state.clone(), record.profile.clone()))
+    };
+    kept(one) == kept(other) && one.shadow == other.shadow
 }
 
 /// Members of an audience: how many, and the sum of what each hashes to.
@@ -218,7 +299,7 @@ type Members = (u64, u64);
 
 fn add(members: &mut Members, user: &str, since: Time) {
     let bytes = [&since.milliseconds().to_le_bytes(), user.as_bytes()].concat();
-    let hash = xxhash_rust::xxh3::xxh3_64(&bytes);
+    let hash = xxh3_64(&bytes);
     *members = (members.0 + 1, members.1.wrapping_add(hash));
 }
 

@@ -19,6 +19,7 @@ mod locks;
 mod metrics;
 mod pending;
 mod recovery;
+mod repair;
 mod replace;
 mod rows;
 mod schema;
@@ -32,6 +33,7 @@ mod tls;
 
 pub use error::CqlError;
 pub use metrics::CqlMetrics;
+pub use repair::{Damage, Repair, Repaired};
 pub use schema::initialise;
 pub use settings::CqlSettings;
 
@@ -124,6 +126,21 @@ impl CqlStore {
             Ok::<_, CqlError>((shared, division))
         })?;
         Ok(CqlStore { division, shared, runtime: Some(runtime) })
+    }
+
+    /// Repairs a user of whom something does not decode, from what is left of her; see
+    /// [`Repaired`]. Others may go on meanwhile. Shadows are bytes to a store: whether one decodes is told by
+    /// `is_shadow`.
+    ///
+    /// # Errors
+    /// When her history is damaged, which is where everything else of her comes from, or the database refuses
+    /// a request.
+    pub fn repair(
+        &self,
+        key: &UserKey,
+        is_shadow: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Repair, StoreError> {
+        self.wait(self.shared.repair(key, is_shadow))
     }
 
     fn wait<T>(&self, request: impl Future<Output = Result<T, CqlError>>) -> Result<T, StoreError> {

@@ -84,7 +84,7 @@ pub enum StoreError {
     },
     /// What is kept of a user does not decode.
     #[error(
-        "table `{table}` is damaged in what it keeps of user `{}` of workspace `{}`: restore it from a backup",
+        "table `{table}` is damaged in what it keeps of user `{}` of workspace `{}`: restore it from a backup, or run `muster store repair` where the store is a database",
         key.user,
         key.workspace
     )]

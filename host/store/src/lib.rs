@@ -18,7 +18,7 @@ mod tests;
 
 pub use copy::{Copied, CopyError, copy};
 #[cfg(feature = "cql")]
-pub use cql::{CqlError, CqlMetrics, CqlSettings, CqlStore, initialise};
+pub use cql::{CqlError, CqlMetrics, CqlSettings, CqlStore, Damage, Repair, Repaired, initialise};
 pub use embedded::{EmbeddedStore, StoreOptions};
 pub use error::StoreError;
 pub use memory::MemoryStore;
@@ -201,6 +201,7 @@ pub trait Store: Send + Sync {
             audiences: Vec::new(),
             documents: others,
             kept_ms: HashMap::new(),
+            forgotten: HashMap::new(),
         })?;
         Ok(true)
     }

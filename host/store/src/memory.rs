@@ -16,6 +16,9 @@ pub struct MemoryStore(Mutex<Tables>);
 /// By user, event name, time and number.
 type Histories = BTreeMap<(UserKey, Arc<str>), BTreeMap<(Time, u64), Arrival>>;
 
+/// By workspace and event name.
+type Forgotten = BTreeMap<(Arc<str>, Arc<str>), Time>;
+
 #[derive(Debug, Default)]
 struct Tables {
     clock: Time,
@@ -23,8 +26,8 @@ struct Tables {
     shadows: BTreeMap<UserKey, Arc<Vec<u8>>>,
     documents: BTreeMap<Arc<str>, Vec<u8>>,
     history: Histories,
-    /// By workspace and event name: the latest event deleted.
-    forgotten: BTreeMap<(Arc<str>, Arc<str>), Time>,
+    /// The latest event deleted, here or where it came from.
+    forgotten: Forgotten,
     timers: BTreeSet<(Time, UserKey)>,
     members: BTreeMap<(Arc<str>, AudienceKey, Arc<str>), Time>,
     outbox: BTreeMap<Arc<str>, Outbox>,
@@ -137,6 +140,9 @@ impl Store for MemoryStore {
             if let Some(oldest) = tables.last_dead_letter.checked_sub(DEAD_LETTERS_MAX) {
                 tables.dead_letters.remove(&oldest);
             }
+        }
+        for (name, until) in commit.forgotten {
+            forget(&mut tables.forgotten, name, until);
         }
         tables.audiences.extend(commit.audiences);
         for (name, document) in commit.documents {
@@ -258,9 +264,7 @@ impl Store for MemoryStore {
         tables.history.retain(|(user, name), rows| {
             let kept = rows.split_off(&(keep_from(&user.workspace, name), 0));
             if let Some(((latest, _), _)) = rows.last_key_value() {
-                let key = (user.workspace.clone(), name.clone());
-                let forgotten = tables.forgotten.entry(key).or_insert(*latest);
-                *forgotten = (*forgotten).max(*latest);
+                forget(&mut tables.forgotten, (user.workspace.clone(), name.clone()), *latest);
             }
             deleted += rows.len() as u64;
             *rows = kept;
@@ -288,4 +292,9 @@ impl Store for MemoryStore {
     fn sizes(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
         Ok(Vec::new())
     }
+}
+
+fn forget(forgotten: &mut Forgotten, name: (Arc<str>, Arc<str>), until: Time) {
+    let known = forgotten.entry(name).or_insert(until);
+    *known = until.max(*known);
 }

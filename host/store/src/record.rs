@@ -112,6 +112,9 @@ pub struct Commit {
     /// For how many milliseconds after their time events are kept, by workspace and name: for stores
     /// that have to know when they write. What is not named is kept for ever.
     pub kept_ms: HashMap<(Arc<str>, Arc<str>), i64>,
+    /// Up to when events may be gone from histories that came from another store, by workspace and name.
+    /// Of an earlier instant and a later one the later stays.
+    pub forgotten: HashMap<(Arc<str>, Arc<str>), Time>,
 }
 
 /// What became of a commit.

@@ -22,10 +22,15 @@ impl Version {
 
     /// A version that there never was, as the next after one.
     pub fn after(before: Option<Version>) -> Version {
+        Version::beyond(before.map_or(0, Version::generation))
+    }
+
+    /// A version that there never was, of a row of which there were so many.
+    pub(crate) fn beyond(generation: u32) -> Version {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..1 << UNIQUE_BITS));
         static WRITES: AtomicU64 = AtomicU64::new(0);
         let write = WRITES.fetch_add(1, Ordering::Relaxed) % (1 << UNIQUE_BITS);
-        let generation = before.map_or(0, Version::generation).saturating_add(1);
+        let generation = generation.saturating_add(1);
         let unique = u128::from(*PROCESS) << UNIQUE_BITS | u128::from(write);
         Version(u128::from(generation) << (2 * UNIQUE_BITS) | unique)
     }

@@ -92,6 +92,7 @@ pub(crate) fn commit(clock: i64, users: Vec<UserCommit>) -> Commit {
         audiences: Vec::new(),
         documents: Vec::new(),
         kept_ms: HashMap::new(),
+        forgotten: HashMap::new(),
     }
 }
 
@@ -291,6 +292,29 @@ fn history_expires_by_workspace_and_name() {
         assert_eq!(deleted, 1);
         let left = store.history(&key("w", "ann"), None, Time::MIN, Time::MAX).unwrap();
         assert_eq!(left.iter().map(|arrival| arrival.number).collect::<Vec<_>>(), [2, 3]);
+    });
+}
+
+#[test]
+fn what_was_forgotten_elsewhere_is_remembered_by_its_latest_instant() {
+    on_every_store(|open| {
+        let store = open();
+        let forgotten = |all: &[(&str, &str, i64)]| {
+            let named = all.iter().map(|(workspace, event, until)| {
+                ((Arc::from(*workspace), Arc::from(*event)), at(*until))
+            });
+            Commit { forgotten: named.collect(), ..commit(5, vec![]) }
+        };
+        let first = [("w", "buy", 10), ("w", "look", -5), ("w", "far", Time::MAX.milliseconds())];
+        put(&*store, forgotten(&first));
+        let long_ago = Time::MIN.milliseconds();
+        put(&*store, forgotten(&[("w", "buy", 7), ("w", "look", 3), ("wa", "buy", long_ago)]));
+        drop(store);
+        let store = open();
+        let expected = [("buy", 10), ("far", Time::MAX.milliseconds()), ("look", 3)];
+        let expected = expected.map(|(event, until)| (event.into(), at(until)));
+        assert_eq!(store.forgotten("w").unwrap(), expected);
+        assert_eq!(store.forgotten("wa").unwrap(), [("buy".into(), Time::MIN)]);
     });
 }
 

@@ -261,7 +261,8 @@ impl Servers {
             thread::sleep(Duration::from_millis(fastrand::u64(200..3_000)));
             stopped(true, self)?;
             let begun = Instant::now();
-            let told = said_to_wait(&mut instances);
+            let servers: &[&str] = if of_pulsar { &["source", "sink"] } else { &["store"] };
+            let told = said_to_wait(&mut instances, servers);
             thread::sleep(outage.saturating_sub(begun.elapsed()));
             stopped(false, self)?;
             told?;
@@ -443,21 +444,23 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Waits until one of the instances says that it waits, and so do its figures.
-fn said_to_wait(instances: &mut [Instance; 2]) -> Result<()> {
-    until("an instance says what it waits for", || {
-        for instance in &mut *instances {
+/// Waits until each of the instances has said that it waits for one of these, and so have its figures.
+fn said_to_wait(instances: &mut [Instance; 2], servers: &[&str]) -> Result<()> {
+    let mut is_silent = [true; 2];
+    until("each instance says what it waits for", || {
+        for (instance, is_silent) in instances.iter_mut().zip(&mut is_silent) {
             let (status, said) = instance.ready()?;
-            let waits = ["store", "source", "sink"]
-                .into_iter()
-                .find(|what| status == 503 && said.contains(&format!("waiting for the {what}")));
-            if let Some(what) = waits
+            let mut named =
+                servers.iter().filter(|what| said.contains(&format!("waiting for the {what}")));
+            if let Some(what) = named.next()
+                && status == 503
                 && instance.metric(&format!("muster_waiting{{for=\"{what}\"}}"))? == 1.0
             {
-                return Ok(Ok(()));
+                *is_silent = false;
             }
         }
-        Ok(Err("all say that they are ready".to_string()))
+        let silent = is_silent.iter().filter(|is_silent| **is_silent).count();
+        Ok(if silent == 0 { Ok(()) } else { Err(format!("{silent} have not said so")) })
     })
 }
 

@@ -183,3 +183,46 @@ fn timers_of_users_fire_with_nobody_sending_anything() {
     let told = read_told(&stage, &expected).unwrap();
     assert_eq!((told.transitions, told.problems.len()), (3, 0));
 }
+
+/// Each of them is as long as a message may be, and all of them together are more than the database takes in one
+/// write.
+#[test]
+fn a_user_who_sends_more_than_a_write_may_hold_is_taken_in_parts() {
+    let stage = stage_with(&shop(), 1);
+    let begin = 1_767_225_600_000_i64;
+    let note = "x".repeat(16_000);
+    let long = |at: i64| {
+        let mut properties: serde_json::Map<_, _> =
+            (0..60).map(|number| (format!("note-{number}"), json!(note))).collect();
+        properties.insert("amount".to_string(), json!(1));
+        json!({ "workspace": "shop", "user": "ann",
+            "events": [{ "name": "purchase", "time": begin + at, "properties": properties }] })
+    };
+    let messages: Vec<_> = (0..24).map(long).collect();
+    let load = send(&stage, &messages, begin + 30);
+    let expected = expected(&shop(), &load).unwrap();
+    assert_eq!(expected.len(), 1);
+    let mut instance = stage.start("one").unwrap();
+    held(&mut instance, &expected, &stage);
+    assert_eq!(instance.metric("muster_messages_total{workspace=\"shop\"}").unwrap(), 25.0);
+    assert_eq!(instance.metric("muster_dead_letters_total").unwrap(), 0.0);
+    instance.stop().unwrap();
+}
+
+#[test]
+fn an_instance_that_cannot_go_on_ends_and_says_why() {
+    let stage = stage_with(&shop(), 1);
+    let mut instance = stage.start("one").unwrap();
+    stage.meddle("DROP TABLE {}.journal").unwrap();
+    let message = json!({ "workspace": "shop", "user": "ann", "attributes": { "country": "US" } });
+    send(&stage, &[message], 1_767_225_700_000);
+    let mut ended = None;
+    until("it ends", || {
+        ended = instance.ended()?;
+        Ok(ended.map(drop).ok_or_else(|| "it runs".to_string()))
+    })
+    .unwrap();
+    assert!(ended.is_some_and(|ended| !ended.success()), "{ended:?}");
+    let log = instance.log().unwrap();
+    assert!(log.contains("the store accepts nothing any more"), "{log}");
+}

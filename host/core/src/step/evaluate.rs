@@ -311,16 +311,18 @@ impl Session<'_> {
                 return stored.next_change(*aggregate, window, at, &same);
             }
             // No threshold tells the possible values apart for the conditions asked, though some
-            // lie between them: each condition is followed by itself.
+            // lie between them: each condition is followed by itself. A raw value that nobody asked for
+            // yet may be another one whenever the possible values are others.
             let same = |answer: &Answer| {
-                feature.conditions.iter().all(|condition| {
-                    let ConditionKind::Compare { comparison, .. } =
-                        &plan.conditions[*condition].kind
-                    else {
-                        return true;
-                    };
-                    answer.truth(comparison) == now.truth(comparison)
-                })
+                (feature.readers.is_empty() || *answer == now)
+                    && feature.conditions.iter().all(|condition| {
+                        let ConditionKind::Compare { comparison, .. } =
+                            &plan.conditions[*condition].kind
+                        else {
+                            return true;
+                        };
+                        answer.truth(comparison) == now.truth(comparison)
+                    })
             };
             stored.next_change(*aggregate, window, at, &same)
         });

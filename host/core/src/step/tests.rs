@@ -3,109 +3,23 @@
 
 use super::{Explanation, Ground, Input, Outcome, Step, Verdicts, explain, step};
 use crate::{
-    Aggregate, Arrival, Audience, AudienceKey, Change, Comparison, Condition, Decide, DecideError,
-    Engine, Event, ExactFrom, Feature, Message, Module, Plan, Predicate, Question, Request,
-    Selection, Selector, Settings, Span, Standing, Succession, Test, Time, Transition, Value,
-    Window,
+    Aggregate, Arrival, AudienceKey, Change, Comparison, Condition, Engine, Event, ExactFrom,
+    Feature, Message, Plan, Predicate, Request, Selector, Settings, Span, Standing, Succession,
+    Test, Time, Transition, Value, Window,
 };
+use proptest::collection::vec;
 use proptest::prelude::*;
+use rules::{Drawn, Mirror, Rules, drawn};
 use std::sync::Arc;
 
+mod anew;
 mod retry;
+mod rules;
 mod select;
 mod succession;
 
-/// A module whose audiences are of those who fulfil all of their conditions.
-#[derive(Default)]
-struct Mirror {
-    /// The conditions of each audience.
-    audiences: Vec<Vec<u32>>,
-    /// How many of its next answers it fails to give.
-    failures: u32,
-    /// The same for what it is asked about events.
-    select_failures: u32,
-    /// How many events it was asked about in each call.
-    asked: Vec<usize>,
-}
-
-/// The predicates of the module, by their index.
-const PREDICATES: [fn(&Event) -> bool; 2] = [
-    |event| event.property("v").and_then(Value::number).is_some_and(is_even),
-    |event| event.property("v").is_none() || event.time.milliseconds() % 3 == 0,
-];
-
-fn is_even(number: crate::Decimal) -> bool {
-    number.billionths() % 2_000_000_000 == 0
-}
-
 fn predicate(index: u32) -> Predicate {
     Predicate { name: format!("p{index}").into(), index, code: "".into() }
-}
-
-impl Decide for Mirror {
-    fn decide(&mut self, question: Question<'_>) -> Result<Vec<bool>, DecideError> {
-        if self.failures > 0 {
-            self.failures -= 1;
-            return Err(DecideError { reason: "out of order".into() });
-        }
-        let is_in = |audience: &u32| {
-            let mut conditions = self.audiences[*audience as usize].iter();
-            conditions.all(|condition| question.conditions.contains(condition))
-        };
-        Ok(question.audiences.iter().map(is_in).collect())
-    }
-
-    fn select(&mut self, selection: Selection<'_>) -> Result<Vec<bool>, DecideError> {
-        self.asked.push(selection.candidates.len());
-        if self.select_failures > 0 {
-            self.select_failures -= 1;
-            return Err(DecideError { reason: "out of sorts".into() });
-        }
-        let answers = selection.candidates.iter().flat_map(|candidate| {
-            let answer = |index: &u32| PREDICATES[*index as usize](candidate.event);
-            candidate.predicates.iter().map(answer)
-        });
-        Ok(answers.collect())
-    }
-}
-
-/// A module with an audience of each condition, whose version is the condition.
-fn module(conditions: &[Condition]) -> Module {
-    let audiences = (0u32..).zip(conditions).map(|(at, condition)| Audience {
-        id: format!("a{at:02}").into(),
-        name: "".into(),
-        version: format!("{condition:?}").into(),
-        conditions: vec![at],
-        values: vec![],
-        requires: vec![],
-        excludes: vec![],
-    });
-    Module {
-        name: "m".into(),
-        code: "".into(),
-        predicates: vec!["p0".into(), "p1".into()],
-        conditions: conditions.to_vec(),
-        values: vec![],
-        audiences: audiences.collect(),
-    }
-}
-
-/// A module with an audience of every other condition, and one of each two neighbours, in which
-/// nobody is who does not fulfil both: history tells of some conditions only now and then.
-fn module_of_pairs(conditions: &[Condition]) -> Module {
-    let mut module = module(conditions);
-    module.audiences = module.audiences.into_iter().step_by(2).collect();
-    let pairs = (1u32..).zip(conditions.windows(2)).map(|(second, pair)| Audience {
-        id: format!("b{second:02}").into(),
-        name: "".into(),
-        version: format!("{pair:?}").into(),
-        conditions: vec![second - 1, second],
-        values: vec![],
-        requires: vec![second - 1, second],
-        excludes: vec![],
-    });
-    module.audiences.extend(pairs);
-    module
 }
 
 /// One user, her stored blobs, and all of her history.
@@ -129,20 +43,18 @@ impl Rig {
     }
 
     fn with(settings: Settings, conditions: &[Condition]) -> Rig {
-        Rig::standing(settings, module(conditions), &[], &[])
+        Rig::standing(settings, &Rules::each(conditions), &[], &[])
     }
 
     /// Audiences of which some are paused, beside conditions whose series are kept.
-    fn standing(settings: Settings, rules: Module, kept: &[Condition], paused: &[usize]) -> Rig {
-        let kept = [module(kept)];
-        let paused = paused
-            .iter()
-            .flat_map(|at| ["a", "b"].map(|kind| AudienceKey::of(&format!("{kind}{at:02}"))))
-            .collect();
+    fn standing(settings: Settings, rules: &Rules, kept: &[Condition], paused: &[usize]) -> Rig {
+        let kept = Rules::each(kept).modules;
+        let keys =
+            |at: &usize| ["a", "b"].map(|module| AudienceKey::of(&format!("{module}{at:02}")));
+        let paused = paused.iter().flat_map(keys).collect();
         let standing = Standing { known: Vec::new(), paused, without: [].into(), kept: &kept };
-        let audiences = rules.audiences.iter().map(|audience| audience.conditions.clone());
-        let mut mirror = Mirror { audiences: audiences.collect(), ..Mirror::default() };
-        let plan = Plan::new(settings, &[rules], standing, &mut mirror);
+        let mut mirror = Mirror::of(rules);
+        let plan = Plan::new(settings, &rules.modules, standing, &mut mirror);
         Rig {
             plan: plan.unwrap(),
             successions: Vec::new(),
@@ -166,7 +78,7 @@ impl Rig {
 
     fn replace(&mut self, rules: Rig) {
         self.plan = rules.plan;
-        self.mirror.audiences = rules.mirror.audiences;
+        self.mirror.follow(rules.mirror);
     }
 
     fn step(&mut self, messages: &[Message], now: Time) {
@@ -323,8 +235,9 @@ proptest! {
 
     #[test]
     fn both_engines_agree(
-        conditions in proptest::collection::vec(condition(), 1..6),
-        messages in proptest::collection::vec(message(), 1..90),
+        conditions in vec(condition(), 1..6),
+        audiences in [vec(drawn(), 1..6), vec(drawn(), 0..4)],
+        messages in vec(message(), 1..90),
         intervals in 1usize..6,
     ) {
         let mut conditions = conditions;
@@ -332,7 +245,7 @@ proptest! {
         conditions.dedup();
         let [mut state, mut scan] = [Engine::State, Engine::Scan].map(|engine| {
             let settings = Settings { engine, intervals, ..Settings::default() };
-            Rig::standing(settings, module_of_pairs(&conditions), &[], &[])
+            Rig::standing(settings, &Rules::drawn(&conditions, &audiences), &[], &[])
         });
         let mut clock = 0;
         for (pause, events) in messages {
@@ -429,7 +342,7 @@ fn what_history_tells_of_a_condition_late_sets_its_timer() {
     // Nobody asks how many were bought before something is looked at.
     let conditions = [count("look", 10_000, 1), count("buy", 1_000, 100)];
     let settings = Settings { intervals: 1, ..Settings::default() };
-    let mut rig = Rig::standing(settings, module_of_pairs(&conditions), &[], &[]);
+    let mut rig = Rig::standing(settings, &Rules::all(&conditions), &[], &[]);
     for time in 0..300 {
         let (message, now) = single(time, true);
         rig.message(&message, now);
@@ -473,4 +386,51 @@ fn a_fixed_window_within_an_interval_is_looked_into_when_it_opens() {
     rig.step(&[], opens);
     let entered = rig.transitions.last().map(|told| (&*told.audience, told.at));
     assert_eq!(entered, Some(("a01", opens)));
+}
+
+#[test]
+fn a_raw_value_that_was_not_asked_for_is_looked_at_when_it_may_be_another() {
+    let of = |selector, aggregate, window, test| Condition::Compare {
+        feature: Feature::Events {
+            selector: Arc::new(selector),
+            aggregate,
+            of: Some("v".into()),
+            window,
+        },
+        comparison: Comparison::new(vec![test]),
+    };
+    let any = || Selector::new(None, vec![], vec![]);
+    let buy = Selector::new(Some("buy".into()), vec![], vec![]);
+    let milliseconds = Span::from_milliseconds;
+    let lately = Window { within: milliseconds(55), ..Window::LIFETIME };
+    let before = Window {
+        within: milliseconds(120),
+        older_than: milliseconds(50),
+        from: Time::from_milliseconds(419),
+        to: None,
+    };
+    let not_ten = Test::NotEqual(Value::Number(10.into()));
+    let conditions = [
+        of(any(), Aggregate::Sum, lately, not_ten),
+        of(buy, Aggregate::Distinct, before, Test::GreaterOrEqual(4.into())),
+    ];
+    // While the sum is ten, nobody is in, and how many values there are is not asked for.
+    let audience = Drawn { conditions: vec![(0, true)], even: Some(1), says_so: true };
+    let rules = Rules::drawn(&conditions, &[vec![audience], vec![]]);
+    let transitions = [Engine::State, Engine::Scan].map(|engine| {
+        let settings = Settings { engine, intervals: 1, ..Settings::default() };
+        let mut rig = Rig::standing(settings, &rules, &[], &[]);
+        let (four, fourteen) = (Some(-4), Some(14));
+        let events = [(419, 419, four), (458, 458, four), (485, 490, four), (485, 485, fourteen)];
+        for (now, time, value) in events.into_iter().chain([(541, 541, None), (620, 620, None)]) {
+            let message =
+                Message { events: vec![event(time, value == four, value)], ..Message::default() };
+            rig.message(&message, Time::from_milliseconds(now).unwrap());
+        }
+        let told = rig.transitions.iter();
+        told.map(|told| (told.at.milliseconds(), told.change)).collect::<Vec<_>>()
+    });
+    let [state, scan] = transitions;
+    assert_eq!(scan.last(), Some(&(610, Change::Entered)));
+    assert_eq!(state, scan);
 }

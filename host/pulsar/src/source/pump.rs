@@ -258,7 +258,7 @@ impl Pump {
                 let letters = Arc::clone(&self.shared.letters);
                 let number = self.sequence.push(id);
                 let publishing = async move {
-                    letters.put(line).await;
+                    letters.put(vec![line]).await;
                     number
                 };
                 self.letter = Some(publishing.boxed());

@@ -5,13 +5,16 @@ use super::super::Report;
 use super::super::report::Durations;
 use super::{ClusterScale, LOOK_EVERY, Subject, WORKSPACE};
 use crate::store::UserKey;
-use anyhow::Context;
+use crate::worker::Durable;
+use anyhow::{Context, anyhow};
 use muster_core::{Event, Message, Time};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-/// Live messages a second.
+/// Live messages a second, and of how many users.
 const LIVE_RATE: u32 = 100;
+const LIVE_USERS: u64 = 500;
 /// How long they are measured without timers.
 const QUIET: Duration = Duration::from_secs(60);
 /// The window that everybody's event leaves at once.
@@ -31,22 +34,17 @@ pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
     let subject = Subject::start(scale, RULES, node, false)?;
     make(&subject, scale.timers, 'w', BEGIN_MS)?;
     let fired = || subject.service.metrics.timers.get();
-    let mut live = Live { subject: &subject, number: 0 };
-    let mut quiet = Durations::default();
-    let until = Instant::now() + QUIET;
-    while Instant::now() < until {
-        live.send(&mut quiet, BEGIN_MS)?;
-    }
+    let quiet_until = Instant::now() + QUIET;
+    let mut quiet = live(&subject, BEGIN_MS, || Ok(Instant::now() >= quiet_until))?;
     let (before, begun) = (fired(), Instant::now());
-    let mut busy = Durations::default();
     let mut left = scale.timers;
-    while left > 0 && begun.elapsed() < WAVE_TIME_MAX {
-        live.send(&mut busy, BEGIN_MS + WINDOW_MS + 1)?;
+    let mut busy = live(&subject, BEGIN_MS + WINDOW_MS + 1, || {
         // Some that fired were those of live users.
         if fired() - before >= scale.timers {
             left = members(&subject, 'w')?;
         }
-    }
+        Ok(left == 0 || begun.elapsed() >= WAVE_TIME_MAX)
+    })?;
     if left > 0 {
         left = members(&subject, 'w')?;
     }
@@ -105,23 +103,52 @@ fn members(subject: &Subject, name: char) -> anyhow::Result<u64> {
     }
 }
 
-/// Messages of many users, at a steady rate.
-struct Live<'a> {
-    subject: &'a Subject,
-    number: u64,
-}
-
-impl Live<'_> {
-    /// Sends a message, waits for it, and then until the next is due.
-    fn send(&mut self, durations: &mut Durations, at: i64) -> anyhow::Result<()> {
-        let next = Instant::now() + Duration::from_secs(1) / LIVE_RATE;
-        self.number += 1;
-        let begun = Instant::now();
-        deliver(self.subject, vec![(key(&format!("live-{}", self.number % 500)), look(at))])?;
-        durations.add(begun.elapsed());
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        Ok(())
-    }
+/// Sends messages of many users until it is told to end, each at its time, however late those before it are
+/// answered. Gives how long after that time each was durable.
+fn live(
+    subject: &Subject,
+    at: i64,
+    mut ends: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<Durations> {
+    let is_over = AtomicBool::new(false);
+    let (sent, answers) = mpsc::channel::<(Instant, Durable)>();
+    std::thread::scope(|scope| {
+        let is_over = &is_over;
+        let sending = scope.spawn(move || -> anyhow::Result<()> {
+            let worker = &subject.service.worker;
+            let mut due = Instant::now();
+            for number in 0.. {
+                if is_over.load(Ordering::Acquire) {
+                    break;
+                }
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let message = (key(&format!("live-{}", number % LIVE_USERS)), look(at));
+                let permit = worker.reserve(1)?;
+                sent.send((due, worker.deliver(vec![message], Vec::new(), permit)))?;
+                due += Duration::from_secs(1) / LIVE_RATE;
+            }
+            Ok(())
+        });
+        // They are answered in the order in which they were sent.
+        let waiting = scope.spawn(move || -> anyhow::Result<Durations> {
+            let mut durations = Durations::default();
+            for (due, answer) in answers {
+                answer.blocking_recv()??;
+                durations.add(due.elapsed());
+            }
+            Ok(durations)
+        });
+        let ended = loop {
+            match ends() {
+                Ok(false) if !waiting.is_finished() => std::thread::sleep(LOOK_EVERY),
+                ended => break ended,
+            }
+        };
+        is_over.store(true, Ordering::Release);
+        ended?;
+        sending.join().map_err(|_| anyhow!("sending was broken off"))??;
+        waiting.join().map_err(|_| anyhow!("waiting was broken off"))?
+    })
 }
 
 fn deliver(subject: &Subject, messages: Vec<(UserKey, Message)>) -> anyhow::Result<()> {

@@ -71,7 +71,8 @@ pub(super) fn status(state: &Value) -> Vec<String> {
         lines.push(format!("waiting     {reason}"));
     }
     if let Some(filling) = state["filling"].as_object() {
-        lines.push(format!("filling     {} of {} users", filling["users"], filling["of"]));
+        let of = filling.get("of").map(|of| format!(" of {of}")).unwrap_or_default();
+        lines.push(format!("filling     {}{of} users", filling["users"]));
     }
     for failed in state["failures"].as_array().into_iter().flatten() {
         lines.push(format!(

@@ -80,11 +80,13 @@ impl Shared {
         let documents = std::mem::take(&mut commit.documents);
         let audiences = std::mem::take(&mut commit.audiences);
         let letters = std::mem::take(&mut commit.dead_letters);
+        let forgotten = std::mem::take(&mut commit.forgotten);
         let users = &commit.users;
         let of_none = async {
             self.put_audiences(audiences).await?;
             self.put_documents(documents).await?;
             self.put_dead_letters(letters, commit.made).await?;
+            self.note_forgotten(forgotten).await?;
             self.write_clock(commit.clock).await
         };
         let ahead = try_join_all(users.iter().map(|user| async move {

@@ -96,10 +96,24 @@ pub enum CqlError {
         table: &'static str,
     },
     /// What is kept of a user does not decode.
-    #[error("the row of user `{}` of workspace `{}` is damaged: restore it from a backup", key.user, key.workspace)]
+    #[error("the row of user `{}` of workspace `{}` is damaged: run `muster store repair`", key.user, key.workspace)]
     UserDamaged {
         /// Of whom.
         key: UserKey,
+    },
+    /// Rows of a user's history do not decode.
+    #[error(
+        "{rows} rows of the history of user `{}` of workspace `{}` are damaged: restore her partition of `users` from a snapshot of the database, or let go of the events in them, and then repair her: {deletions}",
+        key.user,
+        key.workspace
+    )]
+    HistoryDamaged {
+        /// Of whom.
+        key: UserKey,
+        /// How many.
+        rows: usize,
+        /// Statements that delete them, or the first of them.
+        deletions: String,
     },
     /// The process is ending, and the database does not answer.
     #[error("the database does not answer, and the service is ending")]

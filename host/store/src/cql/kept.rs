@@ -1,15 +1,18 @@
 //! How long events are kept: written with each row, and remembered, so that it can be told which are gone.
+//! Of those that came from another store, that store told which were.
 
 use super::error::CqlError;
 use super::{Shared, lock};
+use futures_util::future::try_join_all;
 use muster_core::{Arrival, Time};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The longest time to live that CQL takes, 20 years, in seconds. What is kept for longer is kept for ever.
 const TTL_MAX_S: i64 = 20 * 365 * 86_400;
-/// Instants as the order of writes: the earliest must count as the last.
-const EARLIER_IS_LATER: i64 = 1 << 60;
+/// Where instants, in milliseconds, count from as the order of writes, in microseconds: all of them lie before
+/// now then, as ScyllaDB demands.
+const ORDER_FROM: i64 = 1 << 50;
 
 /// What is known to be written, by workspace and event name.
 #[derive(Default)]
@@ -51,8 +54,8 @@ impl Shared {
             let (workspace, event) = (&*name.0, &*name.1);
             let known = lock(&self.kept).first.get(&name).copied();
             if known.is_none_or(|known| first < known) {
-                let order = EARLIER_IS_LATER.saturating_sub(first);
-                let values = (workspace, event, first, order);
+                // Of several, the earliest stays.
+                let values = (workspace, event, first, ORDER_FROM - first);
                 self.database.execute("write_kept", &self.statements.write_begun, values).await?;
                 lock(&self.kept).first.insert(name.clone(), first);
             }
@@ -66,28 +69,50 @@ impl Shared {
         Ok(())
     }
 
+    /// Remembers up to when events were gone where they came from; of several instants, the latest stays.
+    pub(super) async fn note_forgotten(
+        &self,
+        forgotten: HashMap<(Arc<str>, Arc<str>), Time>,
+    ) -> Result<(), CqlError> {
+        let statement = &self.statements.write_forgotten;
+        try_join_all(forgotten.iter().map(|((workspace, event), until)| {
+            let until = until.milliseconds();
+            let values = (&**workspace, &**event, until, ORDER_FROM + until);
+            self.database.execute("write_kept", statement, values)
+        }))
+        .await?;
+        Ok(())
+    }
+
     /// Up to when events are gone by now, by name.
     pub(super) async fn read_forgotten(
         &self,
         workspace: &str,
     ) -> Result<Vec<(Arc<str>, Time)>, CqlError> {
         let (kept, begun) = (&self.statements.kept, &self.statements.begun);
+        let forgotten = &self.statements.forgotten;
         let spans =
             self.database.rows::<(String, i64, i64)>("read_kept", kept, (workspace,)).await?;
         let begun = self.database.rows::<(String, i64)>("read_kept", begun, (workspace,)).await?;
+        let forgotten =
+            self.database.rows::<(String, i64)>("read_kept", forgotten, (workspace,)).await?;
         let mut by_name: BTreeMap<String, Vec<(i64, i64)>> = BTreeMap::new();
         for (event, since, kept_ms) in spans {
             by_name.entry(event).or_default().push((since, kept_ms));
         }
         let now = self.clock().milliseconds();
-        let mut forgotten = Vec::new();
+        let mut forgotten: BTreeMap<String, i64> = forgotten.into_iter().collect();
         for (event, first) in begun {
             let spans = by_name.remove(&event).unwrap_or_default();
-            let gone = gone_until(&spans, now).filter(|until| *until > first);
-            let until = gone.and_then(Time::from_milliseconds);
-            forgotten.extend(until.map(|until| (event.into(), until)));
+            if let Some(until) = gone_until(&spans, now).filter(|until| *until > first) {
+                let known = forgotten.entry(event).or_insert(until);
+                *known = until.max(*known);
+            }
         }
-        Ok(forgotten)
+        let until = |(event, until): (String, i64)| {
+            Time::from_milliseconds(until).map(|until| (event.into(), until))
+        };
+        Ok(forgotten.into_iter().filter_map(until).collect())
     }
 }
 

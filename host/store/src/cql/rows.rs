@@ -12,7 +12,7 @@ use scylla::statement::prepared::PreparedStatement;
 use std::sync::Arc;
 
 /// The columns of a user that there is one of each.
-type Columns = (
+pub(super) type Columns = (
     Option<Vec<u8>>,
     Option<Vec<u8>>,
     Option<Vec<u8>>,

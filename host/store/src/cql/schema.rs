@@ -44,6 +44,8 @@ const TABLES: &[&str] = &[
      PRIMARY KEY (workspace, event, since))",
     "CREATE TABLE IF NOT EXISTS {}.begun (workspace text, event text, first bigint, \
      PRIMARY KEY (workspace, event))",
+    "CREATE TABLE IF NOT EXISTS {}.forgotten (workspace text, event text, until bigint, \
+     PRIMARY KEY (workspace, event))",
     "CREATE TABLE IF NOT EXISTS {}.clocks (id int PRIMARY KEY, clock bigint)",
     "CREATE TABLE IF NOT EXISTS {}.instances (id int, owner text, PRIMARY KEY (id, owner))",
     "CREATE TABLE IF NOT EXISTS {}.owners (id int, owner text, turn bigint, PRIMARY KEY (id, owner))",

@@ -3,11 +3,12 @@
 use super::error::CqlError;
 use scylla::statement::{Consistency, SerialConsistency};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How the database is reached and asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CqlSettings {
     /// Nodes to begin with, `host:port`; the others are learned from them.
     pub nodes: Vec<String>,
@@ -32,6 +33,25 @@ pub struct CqlSettings {
     pub in_flight_max: usize,
     /// How long a process may be silent before others take its work over.
     pub silence_max: Duration,
+}
+
+impl fmt::Debug for CqlSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The password is a secret, and this is what ends up in logs.
+        f.debug_struct("CqlSettings")
+            .field("nodes", &self.nodes)
+            .field("datacenter", &self.datacenter)
+            .field("keyspace", &self.keyspace)
+            .field("replication", &self.replication)
+            .field("user", &self.user.as_ref().map(|(user, _)| (user, "…")))
+            .field("authority", &self.authority)
+            .field("consistency", &self.consistency)
+            .field("serial_consistency", &self.serial_consistency)
+            .field("request_time", &self.request_time)
+            .field("in_flight_max", &self.in_flight_max)
+            .field("silence_max", &self.silence_max)
+            .finish()
+    }
 }
 
 impl CqlSettings {
@@ -84,21 +104,34 @@ impl CqlSettings {
 mod tests {
     use super::*;
 
-    fn checked(datacenter: &str, levels: [&str; 2], found: &[&str]) -> Result<(), String> {
-        let [consistency, serial_consistency] = levels.map(str::to_string);
-        let settings = CqlSettings {
+    fn settings() -> CqlSettings {
+        CqlSettings {
             nodes: Vec::new(),
-            datacenter: Some(datacenter.to_string()).filter(|name| !name.is_empty()),
+            datacenter: None,
             keyspace: String::new(),
             replication: String::new(),
             user: None,
             authority: None,
-            consistency,
-            serial_consistency,
+            consistency: String::new(),
+            serial_consistency: String::new(),
             request_time: Duration::ZERO,
             in_flight_max: 1,
             silence_max: Duration::ZERO,
-        };
+        }
+    }
+
+    #[test]
+    fn the_password_is_not_shown() {
+        let user = Some(("ann".to_string(), "secret".to_string()));
+        let shown = format!("{:?}", CqlSettings { user, ..settings() });
+        assert!(shown.contains(r#"user: Some(("ann", "…"))"#), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    fn checked(datacenter: &str, levels: [&str; 2], found: &[&str]) -> Result<(), String> {
+        let [consistency, serial_consistency] = levels.map(str::to_string);
+        let datacenter = Some(datacenter.to_string()).filter(|name| !name.is_empty());
+        let settings = CqlSettings { datacenter, consistency, serial_consistency, ..settings() };
         let found = found.iter().map(|name| name.to_string()).collect();
         settings.check_datacenter(&found).map_err(|error| error.to_string())
     }

@@ -31,6 +31,7 @@ statements! {
     write_history: prepare "INSERT INTO {}.users (workspace, user, event, at, number, arrivals) \
         VALUES (?, ?, ?, ?, ?, ?) USING TTL ?",
     history: prepare "SELECT event, arrivals FROM {}.users WHERE workspace = ? AND user = ?",
+    history_rows: prepare "SELECT event, at, number, arrivals FROM {}.users WHERE workspace = ? AND user = ?",
     history_of: prepare "SELECT event, arrivals FROM {}.users WHERE workspace = ? AND user = ? \
         AND event = ? AND at >= ? AND at <= ?",
     write_told: prepare "UPDATE {}.users USING TIMESTAMP ? SET told = ? WHERE workspace = ? AND user = ?",
@@ -47,6 +48,8 @@ statements! {
         AND workspace = ? AND user = ?",
     members: prepare "SELECT user, since FROM {}.members WHERE workspace = ? AND audience = ? AND part = ? \
         AND user > ? LIMIT ?",
+    member: prepare "SELECT since, WRITETIME(since) FROM {}.members WHERE workspace = ? AND audience = ? \
+        AND part = ? AND user = ?",
     write_member: prepare "INSERT INTO {}.members (workspace, audience, part, user, since) \
         VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?",
     delete_member: prepare "DELETE FROM {}.members USING TIMESTAMP ? WHERE workspace = ? AND audience = ? \
@@ -75,6 +78,9 @@ statements! {
     write_kept: prepare "INSERT INTO {}.kept (workspace, event, since, kept_ms) VALUES (?, ?, ?, ?)",
     begun: prepare "SELECT event, first FROM {}.begun WHERE workspace = ?",
     write_begun: prepare "INSERT INTO {}.begun (workspace, event, first) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    forgotten: prepare "SELECT event, until FROM {}.forgotten WHERE workspace = ?",
+    write_forgotten: prepare "INSERT INTO {}.forgotten (workspace, event, until) VALUES (?, ?, ?) \
+        USING TIMESTAMP ?",
     clock: prepare "SELECT clock FROM {}.clocks WHERE id = 0",
     write_clock: prepare "INSERT INTO {}.clocks (id, clock) VALUES (0, ?) USING TIMESTAMP ?",
     instances: prepare "SELECT owner FROM {}.instances WHERE id = 0",

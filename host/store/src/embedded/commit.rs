@@ -58,6 +58,10 @@ impl EmbeddedStore {
                 None => batch.remove(&self.tables.documents, name.as_bytes()),
             }
         }
+        let forgotten = commit.forgotten.into_iter();
+        let forgotten = forgotten
+            .map(|((workspace, event), until)| (keys::forgotten(&workspace, &event), until));
+        self.forget(&mut batch, forgotten)?;
         let meta = &self.tables.meta;
         batch.insert(meta, CLOCK, keys::ordered(commit.clock));
         batch.insert(meta, COMMITS, number.to_be_bytes());

@@ -82,11 +82,11 @@ impl EmbeddedStore {
         Ok((deleted, last.filter(|_| looked_at == rows)))
     }
 
-    /// Notes, with the deletions, up to when events are gone.
-    fn forget(
+    /// Notes up to when events are gone, by key; what is known to be gone stays so.
+    pub(super) fn forget(
         &self,
         batch: &mut OwnedWriteBatch,
-        forgotten: BTreeMap<Vec<u8>, Time>,
+        forgotten: impl IntoIterator<Item = (Vec<u8>, Time)>,
     ) -> Result<(), StoreError> {
         for (key, until) in forgotten {
             let before = self.get(&self.tables.meta, &key)?;

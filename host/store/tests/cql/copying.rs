@@ -1,6 +1,6 @@
 //! Everything of one store goes over to another of another kind, and back.
 
-use crate::make::{arrival, at, commit, key, put, tell, vip};
+use crate::make::{arrival, at, commit, history_of, key, put, stamped, tell, vip};
 use crate::place::{Fresh, run};
 use muster_core::codec::{put_signed, put_unsigned};
 use muster_core::{Arrival, Profile, Time, Value};
@@ -122,6 +122,120 @@ fn everything_goes_over_and_comes_back() {
     copy(&from, &shared, &mut |_, _, _| {}).unwrap();
     assert_eq!(copy(&shared, &back, &mut |_, _, _| {}).unwrap(), copied);
     assert_eq!(all(&back, &keys), all(&from, &keys));
+}
+
+/// A user by the core with an event of each of two names.
+fn with_events(key: &UserKey) -> UserCommit {
+    let history = vec![arrival(1, "buy", 0), arrival(2, "look", 0)];
+    UserCommit { state: state(1), profile: profile("ann", None), history, ..crate::make::user(key) }
+}
+
+/// Commits that user at that clock, where events of one of the names are kept for so long.
+fn put_kept(store: &dyn Store, clock: i64, kept_ms: i64) {
+    let ann = key("w", "ann");
+    let users = vec![stamped(store, with_events(&ann))];
+    let kept_ms = [((ann.workspace, "buy".into()), kept_ms)].into();
+    store.commit(Commit { clock: at(clock), kept_ms, ..commit(users) }).unwrap();
+}
+
+#[test]
+fn what_is_gone_from_an_embedded_store_is_known_in_a_database_and_back() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let settings = Fresh::made();
+    let (from, back) = (embedded(&folder), embedded(&other));
+    tell(&from, vec![with_events(&key("w", "ann"))]);
+    from.expire_history(None, 99, &|_, event| at(if event == "buy" { 5 * HOUR } else { 0 }))
+        .unwrap();
+    let gone = [("buy".into(), at(HOUR))];
+    assert_eq!(from.forgotten("w").unwrap(), gone);
+    copy(&from, &settings.open(), &mut |_, _, _| {}).unwrap();
+    let shared = settings.open();
+    assert_eq!(shared.forgotten("w").unwrap(), gone);
+    copy(&shared, &back, &mut |_, _, _| {}).unwrap();
+    assert_eq!(back.forgotten("w").unwrap(), gone);
+}
+
+#[test]
+fn what_is_gone_from_a_database_is_known_in_its_copies_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, target) = (Fresh::made(), Fresh::made());
+    let (from, backup, other) = (settings.open(), embedded(&folder), target.open());
+    put_kept(&from, HOUR, 2 * HOUR);
+    from.commit(Commit { clock: at(9 * HOUR), ..commit(Vec::new()) }).unwrap();
+    let gone = [("buy".into(), at(7 * HOUR))];
+    copy(&from, &backup, &mut |_, _, _| {}).unwrap();
+    assert_eq!(backup.forgotten("w").unwrap(), gone);
+    copy(&backup, &other, &mut |_, _, _| {}).unwrap();
+    assert_eq!(other.forgotten("w").unwrap(), gone);
+    // What is kept for longer takes nothing back, and adds to it when its own time is over.
+    let buys = vec![arrival(3, "buy", 10 * HOUR)];
+    let ann = key("w", "ann");
+    let user = UserCommit { history: buys, ..crate::make::user(&ann) };
+    let kept_ms = [((ann.workspace.clone(), "buy".into()), 5 * HOUR)].into();
+    let users = vec![stamped(&other, user)];
+    other.commit(Commit { clock: at(10 * HOUR), kept_ms, ..commit(users) }).unwrap();
+    assert_eq!(other.forgotten("w").unwrap(), gone);
+    other.commit(Commit { clock: at(20 * HOUR), ..commit(Vec::new()) }).unwrap();
+    assert_eq!(other.forgotten("w").unwrap(), [("buy".into(), at(15 * HOUR))]);
+}
+
+#[test]
+fn a_copy_that_does_not_know_what_is_gone_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, target) = (embedded(&folder), Fresh::made());
+    tell(&from, vec![with_events(&key("w", "ann"))]);
+    from.expire_history(None, 99, &|_, _| at(5 * HOUR)).unwrap();
+    let keyspace = &target.keyspace;
+    for change in [
+        format!("TRUNCATE {keyspace}.forgotten"),
+        format!(
+            "UPDATE {keyspace}.forgotten SET until = 7 WHERE workspace = 'w' AND event = 'buy'"
+        ),
+    ] {
+        let refused = copy(&from, &target.open(), &mut |what, _, _| {
+            if what == "copied" {
+                run(&change);
+            }
+        });
+        let said = refused.unwrap_err().to_string();
+        let expected = "of workspace `w` are gone is not in the copy as it is in the original";
+        assert!(said.starts_with("up to when events `") && said.contains(expected), "{said}");
+        for table in ["users", "user_ids", "workspaces"] {
+            run(&format!("TRUNCATE {keyspace}.{table}"));
+        }
+    }
+}
+
+#[test]
+fn what_the_original_lets_go_of_meanwhile_is_in_the_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fresh, to) = (Fresh::made(), embedded(&folder));
+    let from = fresh.open();
+    put_kept(&from, 0, 5_000);
+    let ann = key("w", "ann");
+    let copied = copy(&from, &to, &mut |what, _, _| {
+        if what == "copied" {
+            crate::place::eventually("an event is gone", || history_of(&from, &ann) == [2]);
+        }
+    });
+    assert_eq!(copied.unwrap().events, 2);
+    assert_eq!(history_of(&to, &ann), [1, 2]);
+}
+
+#[test]
+fn a_user_whose_row_does_not_decode_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fresh, to) = (Fresh::made(), embedded(&folder));
+    let from = fresh.open();
+    tell(&from, ["ann", "bob"].map(|user| with_events(&key("w", user))).to_vec());
+    let keyspace = &fresh.keyspace;
+    run(&format!(
+        "UPDATE {keyspace}.users SET version = 0x07 WHERE workspace = 'w' AND user = 'bob'"
+    ));
+    let said = copy(&from, &to, &mut |_, _, _| {}).unwrap_err().to_string();
+    let expected = "table `users` is damaged in what it keeps of user `bob` of workspace `w`: \
+                    restore it from a backup";
+    assert_eq!(said, expected);
 }
 
 fn refuses(from: &dyn Store, to: &CqlStore) {

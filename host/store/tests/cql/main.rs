@@ -29,6 +29,8 @@ mod proxy;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod repair;
+#[cfg(test)]
 mod replace;
 #[cfg(test)]
 mod schema;

@@ -102,6 +102,7 @@ pub(crate) fn commit(users: Vec<UserCommit>) -> Commit {
         audiences: Vec::new(),
         documents: Vec::new(),
         kept_ms: HashMap::new(),
+        forgotten: HashMap::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rules that change: what is carried over answers as what is gathered anew.
 
-use super::{Rig, arrivals, condition, count, message, module, module_of_pairs, single};
+use super::rules::{Drawn, Rules, drawn};
+use super::{Rig, arrivals, condition, count, message, single};
 use crate::{AudienceKey, Cause, Change, Condition, Engine, Looked, Settings, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,27 +10,36 @@ fn at(milliseconds: i64) -> Time {
     Time::from_milliseconds(milliseconds).unwrap()
 }
 
+/// Conditions, and audiences over them of two modules.
+fn rules() -> impl Strategy<Value = (Vec<Condition>, [Vec<Drawn>; 2])> {
+    (vec(condition(), 1..5), [vec(drawn(), 1..4), vec(drawn(), 0..3)])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn both_engines_agree_when_rules_change(
-        stages in vec((vec(condition(), 1..5), vec(message(), 1..25), any::<(bool, bool)>(), vec(0usize..6, 0..3)), 2..5),
+        stages in vec((rules(), vec(message(), 1..25), any::<(bool, bool)>(), vec(0usize..6, 0..3)), 2..5),
         intervals in 1usize..6,
     ) {
         let mut clock = 0;
         let mut rigs: Option<[Rig; 2]> = None;
         let mut conditions: Vec<Condition> = Vec::new();
-        for (more, messages, (stays, is_kept), paused) in stages {
+        let mut audiences = [Vec::new(), Vec::new()];
+        for ((more, others), messages, (stays, is_kept), paused) in stages {
             let kept = if is_kept { conditions.clone() } else { Vec::new() };
             // Some rules stay, and some come; or all are others.
-            conditions.retain(|_| stays);
-            conditions.extend(more);
-            conditions.sort();
-            conditions.dedup();
+            if !stays {
+                conditions.clear();
+                audiences.iter_mut().for_each(Vec::clear);
+            }
+            more.into_iter().for_each(|one| if !conditions.contains(&one) { conditions.push(one) });
+            audiences.iter_mut().zip(others).for_each(|(audiences, others)| audiences.extend(others));
+            let rules = Rules::drawn(&conditions, &audiences);
             let new = [Engine::State, Engine::Scan].map(|engine| {
                 let settings = Settings { engine, intervals, ..Settings::default() };
-                Rig::standing(settings, module_of_pairs(&conditions), &kept, &paused)
+                Rig::standing(settings, &rules, &kept, &paused)
             });
             rigs = Some(match rigs {
                 None => new,
@@ -96,7 +106,7 @@ fn a_timer_that_is_overdue_when_rules_change_keeps_its_instant() {
 
 fn with(conditions: &[Condition], kept: &[Condition], paused: &[usize]) -> Rig {
     let settings = Settings { intervals: 4, ..Settings::default() };
-    Rig::standing(settings, module(conditions), kept, paused)
+    Rig::standing(settings, &Rules::each(conditions), kept, paused)
 }
 
 #[test]
