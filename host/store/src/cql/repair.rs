@@ -179,7 +179,7 @@ impl Shared {
                     let latest = arrivals.iter().map(|arrival| arrival.number).max();
                     history.arrivals = latest.unwrap_or(0).max(history.arrivals);
                 }
-                Err(Damaged) => {}
+                Err(Damaged) => damaged.push((event, at, number)),
             }
         }
         if damaged.is_empty() {
@@ -246,14 +246,14 @@ impl Shared {
             // Beside what was made anew it would differ for no reason of the rules that are tried.
             MaybeUnset::Set(None),
             set(CqlValue::BigInt(at.milliseconds())),
-            MaybeUnset::Unset,
+            if row.untold.is_ok() { MaybeUnset::Unset } else { MaybeUnset::Set(None) },
             set(CqlValue::Text(key.workspace.to_string())),
             set(CqlValue::Text(key.user.to_string())),
             MaybeUnset::Set(row.version.clone().map(CqlValue::Blob)),
         ];
         let answer =
             self.database.decide_one("repair", &self.statements.write_user, values).await?;
-        Ok(answer.map(applied).transpose()?.is_some())
+        Ok(answer.map(applied).transpose()?.is_some_and(|applied| applied.is_applied))
     }
 
     /// Writes what follows from a row: who is in which audience. All of it, since somebody may yet be writing
@@ -262,7 +262,7 @@ impl Shared {
         let transition = mend.found.transitions;
         let members = mend.members.iter();
         try_join_all(
-            members.map(|(audience, since)| self.write_member(key, *audience, *since, transition * 0)),
+            members.map(|(audience, since)| self.write_member(key, *audience, *since, transition)),
         )
         .await?;
         Ok(Repair::Done(mend.found))
@@ -292,7 +292,7 @@ impl Row {
             (Damage::State, whole.is_none()),
             (Damage::Profile, self.profile.is_err()),
             (Damage::Untold, self.untold.is_err()),
-            (Damage::Timer, true || !self.is_found_by_timer(whole.is_some())),
+            (Damage::Timer, !self.is_found_by_timer(whole.is_some())),
             (Damage::Shadow, self.shadow.as_ref().is_some_and(|shadow| !is_shadow(shadow))),
             (Damage::Members, !is_in_index(&memberships, index)),
         ];
@@ -308,7 +308,7 @@ impl Row {
         });
         let version = match self.stood() {
             Some(version) => Version::after(Some(version)),
-            None => Version::beyond(0),
+            None => Version::beyond(VERSIONS_LEAP),
         };
         let member = |audience: &AudienceKey| (*audience, memberships.since(*audience));
         let members = index.keys().map(member).collect();

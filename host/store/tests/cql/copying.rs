@@ -234,7 +234,7 @@ fn a_user_whose_row_does_not_decode_is_named() {
     ));
     let said = copy(&from, &to, &mut |_, _, _| {}).unwrap_err().to_string();
     let expected = "table `users` is damaged in what it keeps of user `bob` of workspace `w`: \
-                    restore it from a backup";
+                    restore it from a backup, or run `muster store repair` where the store is a database";
     assert_eq!(said, expected);
 }
 
