@@ -1,6 +1,6 @@
 //! The thread that makes turns durable, one after the other, and hands over what is to be told of them.
 
-use super::teller::{Teller, Telling, finish};
+use super::teller::{Teller, Telling, Tellings, finish};
 use super::timers::Share;
 use super::{Delivery, Shared, Unavailable};
 use crate::store::{Commit, Committed, UserKey};
@@ -37,6 +37,7 @@ pub(super) struct Committer {
     jobs: Option<SyncSender<Job>>,
     done: Receiver<Done>,
     is_busy: bool,
+    tellings: Tellings,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,7 +45,8 @@ impl Committer {
     pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Committer> {
         let (jobs, taken) = mpsc::sync_channel::<Job>(1);
         let (told, done) = mpsc::sync_channel(1);
-        let teller = Teller::start(shared.clone())?;
+        let tellings = Tellings::default();
+        let teller = Teller::start(shared.clone(), tellings.clone())?;
         let thread =
             std::thread::Builder::new().name("muster-commit".to_string()).spawn(move || {
                 for job in taken {
@@ -56,7 +58,7 @@ impl Committer {
                     }
                 }
             })?;
-        Ok(Committer { jobs: Some(jobs), done, is_busy: false, thread: Some(thread) })
+        Ok(Committer { jobs: Some(jobs), done, is_busy: false, tellings, thread: Some(thread) })
     }
 
     /// Lets go of something on a thread where nobody waits for it.
@@ -65,6 +67,11 @@ impl Committer {
         if let Err(error) = disposing.spawn(move || drop(thing)) {
             tracing::warn!(%error, "no thread to let go of old rules on");
         }
+    }
+
+    /// Whether something that was committed is yet to be told.
+    pub(super) fn is_telling(&self) -> bool {
+        self.tellings.is_any()
     }
 
     /// Waits until the turn that was handed over last is committed, if one is under way.

@@ -4,6 +4,7 @@ use super::committer::answer;
 use super::{Delivery, Shared, Unavailable, lock};
 use crate::store::{Commit, Committed, Line, Untold, UserKey};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -20,18 +21,30 @@ pub(super) struct Teller {
     tellings: Option<SyncSender<Telling>>,
     thread: Option<JoinHandle<()>>,
     unsettled: Arc<Unsettled>,
+    open: Tellings,
 }
 
 /// What was committed by this process, and is on its way.
 #[derive(Default)]
 struct Unsettled(Mutex<HashMap<UserKey, Vec<Line>>>);
 
+/// How many turns are yet to be told.
+#[derive(Clone, Default)]
+pub(super) struct Tellings(Arc<AtomicUsize>);
+
+impl Tellings {
+    /// Whether there are any.
+    pub(super) fn is_any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
 impl Teller {
-    pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Teller> {
+    pub(super) fn start(shared: Arc<Shared>, open: Tellings) -> std::io::Result<Teller> {
         // While one is told and one waits, a third is committed at the most.
         let (tellings, taken) = mpsc::sync_channel::<Telling>(1);
         let unsettled = Arc::new(Unsettled::default());
-        let settling = unsettled.clone();
+        let (settling, settled) = (unsettled.clone(), open.clone());
         let thread = std::thread::Builder::new().name("muster-tell".to_string());
         let thread = thread.spawn(move || {
             for Telling { committed, deliveries } in taken {
@@ -40,10 +53,11 @@ impl Teller {
                 if told.is_ok() {
                     settling.remove(&committed);
                 }
+                settled.0.fetch_sub(1, Ordering::AcqRel);
                 finish(&shared, deliveries, &told);
             }
         })?;
-        Ok(Teller { tellings: Some(tellings), thread: Some(thread), unsettled })
+        Ok(Teller { tellings: Some(tellings), thread: Some(thread), unsettled, open })
     }
 
     /// Has a commit keep, of its users, what is on its way: until that is settled, a crash must not find
@@ -63,6 +77,7 @@ impl Teller {
     /// Tells what was committed, but for what is on its way already.
     pub(super) fn tell(&self, shared: &Shared, mut telling: Telling) {
         self.unsettled.add(&mut telling.committed);
+        self.open.0.fetch_add(1, Ordering::AcqRel);
         let refused = match &self.tellings {
             Some(tellings) => tellings.send(telling).err().map(|error| error.0),
             None => Some(telling),

@@ -60,8 +60,14 @@ impl Timers {
         !self.due.is_empty()
     }
 
+    /// Whether they are fired beside live messages, in a store that these wait for.
+    pub(super) fn are_paced(&self) -> bool {
+        self.search.is_some() && self.live.is_some_and(|live| live.elapsed() < LIVE_FOR)
+    }
+
     /// Those to be fired in a turn, of what is due before an instant; none whose turn is being committed,
-    /// or whose users cannot be decided here.
+    /// or whose users cannot be decided here. Beside live messages there are none while what was committed
+    /// is yet to be told: that is work for the database too.
     ///
     /// # Errors
     /// When the store fails.
@@ -70,6 +76,7 @@ impl Timers {
         turn: u64,
         until: Time,
         has_messages: bool,
+        is_telling: bool,
         can_decide: impl Fn(&UserKey) -> bool,
     ) -> Result<Vec<Due>, StoreError> {
         if has_messages {
@@ -90,9 +97,12 @@ impl Timers {
                 }
             }
         }
-        let is_live = self.live.is_some_and(|live| live.elapsed() < LIVE_FOR);
-        let is_paced = is_live && self.search.is_some();
-        let most = if is_paced { self.pace.most(has_messages) } else { TIMERS_MAX };
+        let is_paced = self.are_paced();
+        let most = match is_paced {
+            true if is_telling => 0,
+            true => self.pace.most(has_messages),
+            false => TIMERS_MAX,
+        };
         let mut taken = Vec::new();
         while taken.len() < most
             && let Some(due) = self.due.pop_front()

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How long a turn waits when there is nothing to do: timers are late by at most this.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// The same where timers wait until what was committed is told.
+const TOLD_WAIT: Duration = Duration::from_millis(2);
 /// Users kept as they were left, by all lanes together. By each at least as many as so many of the
 /// largest turns have, so that those of the turn being committed are among them.
 const RECENT_USERS: usize = 100_000;
@@ -84,6 +86,12 @@ struct Intake {
     ended: bool,
 }
 
+impl Intake {
+    fn is_empty(&self) -> bool {
+        self.deliveries.is_empty() && self.rules.is_empty() && !self.ended
+    }
+}
+
 impl Turns {
     pub(super) fn new(
         settings: TurnSettings,
@@ -132,6 +140,9 @@ impl Turns {
                 // Messages that come until the turn before is committed need not wait for timers too.
                 self.take_back();
                 intake = self.collect(orders);
+                if intake.is_empty() && self.again.is_empty() && self.holds_timers() {
+                    continue;
+                }
             }
             for (workspace, deployment) in std::mem::take(&mut intake.rules) {
                 self.set_rules(workspace, deployment);
@@ -207,13 +218,23 @@ impl Turns {
         self.sweeping.push_back((workspace, SweepPlace::default()));
     }
 
+    /// Whether timers that are due wait until what was committed is told.
+    fn holds_timers(&self) -> bool {
+        self.timers.are_due() && self.timers.are_paced() && self.committer.is_telling()
+    }
+
     /// Waits for messages, and then for more of them, until the batch is full or has waited enough.
     fn collect(&self, orders: &Receiver<Order>) -> Intake {
         let mut intake = Intake::default();
         // Of a shared store, whoever sweeps takes from others' share of the database.
         let sweeps = !self.sweeping.is_empty() && !self.shared.store.is_shared();
-        let has_more = sweeps || !self.again.is_empty() || self.timers.are_due();
-        let idle = if has_more { Duration::ZERO } else { IDLE_WAIT };
+        let holds_timers = self.holds_timers();
+        let fires = self.timers.are_due() && !holds_timers;
+        let idle = match sweeps || !self.again.is_empty() || fires {
+            true => Duration::ZERO,
+            false if holds_timers => TOLD_WAIT,
+            false => IDLE_WAIT,
+        };
         let mut wait = idle;
         let mut until: Option<Instant> = None;
         while intake.messages < self.settings.batch_messages_max {
@@ -358,7 +379,8 @@ impl Turns {
         let (rules, damaged) = (&self.rules, &self.shared.damaged);
         let can_decide =
             |key: &UserKey| rules.contains_key(&key.workspace) && damaged.reason(key).is_none();
-        let due = self.timers.take(self.turns, until, has_messages, can_decide)?;
+        let is_telling = self.committer.is_telling();
+        let due = self.timers.take(self.turns, until, has_messages, is_telling, can_decide)?;
         let task = |(now, key)| Task { key, messages: Vec::new(), now, until: Some(until) };
         Ok(due.into_iter().map(task).collect())
     }
