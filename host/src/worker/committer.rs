@@ -106,7 +106,7 @@ impl Drop for Committer {
 }
 
 fn commit(shared: &Shared, teller: &Teller, mut job: Job) -> Option<Overtaken> {
-    teller.carry(&mut job.commit);
+    let carried = teller.carry(&mut job.commit);
     let result = match shared.ended() {
         Some(error) => Err(error),
         None => make_durable(shared, job.commit),
@@ -127,7 +127,9 @@ fn commit(shared: &Shared, teller: &Teller, mut job: Job) -> Option<Overtaken> {
     match is_told && !job.has_waited {
         // Nothing that is yet to be told concerns them.
         true => finish(shared, job.deliveries, &Ok(())),
-        false => teller.tell(shared, Telling { committed, deliveries: job.deliveries }),
+        false => {
+            teller.tell(shared, Telling { committed, deliveries: job.deliveries }, &carried);
+        }
     }
     overtaken
 }

@@ -28,6 +28,10 @@ pub(super) struct Teller {
 #[derive(Default)]
 struct Unsettled(Mutex<HashMap<UserKey, Vec<Line>>>);
 
+/// What was on its way when a commit began, by number: it comes before whatever that brings about.
+#[derive(Default)]
+pub(super) struct Carried(HashMap<UserKey, Vec<u64>>);
+
 /// How many turns are yet to be told.
 #[derive(Clone, Default)]
 pub(super) struct Tellings(Arc<AtomicUsize>);
@@ -61,22 +65,26 @@ impl Teller {
     }
 
     /// Has a commit keep, of its users, what is on its way: until that is settled, a crash must not find
-    /// their rows without it.
-    pub(super) fn carry(&self, commit: &mut Commit) {
+    /// their rows without it. Gives what that is.
+    pub(super) fn carry(&self, commit: &mut Commit) -> Carried {
         let unsettled = lock(&self.unsettled.0);
+        let mut carried = Carried::default();
         for user in &mut commit.users {
             let Some(lines) = unsettled.get(&user.key) else { continue };
+            let numbers = lines.iter().map(|line| line.number).collect();
+            carried.0.insert(user.key.clone(), numbers);
             let before = user.stamp.untold.as_deref().cloned().unwrap_or_default();
             let all = before.lines.into_iter().chain(lines.iter().cloned());
             let lines: BTreeMap<u64, Line> = all.map(|line| (line.number, line)).collect();
             let untold = Untold { lines: lines.into_values().collect(), members: before.members };
             user.stamp.untold = Some(Arc::new(untold));
         }
+        carried
     }
 
-    /// Tells what was committed, but for what is on its way already.
-    pub(super) fn tell(&self, shared: &Shared, mut telling: Telling) {
-        self.unsettled.add(&mut telling.committed);
+    /// Tells what was committed, but for what was on its way already.
+    pub(super) fn tell(&self, shared: &Shared, mut telling: Telling, carried: &Carried) {
+        self.unsettled.add(&mut telling.committed, carried);
         self.open.0.fetch_add(1, Ordering::AcqRel);
         let refused = match &self.tellings {
             Some(tellings) => tellings.send(telling).err().map(|error| error.0),
@@ -101,17 +109,16 @@ impl Drop for Teller {
 }
 
 impl Unsettled {
-    /// Notes what is to be told, and leaves of it what was not noted before.
-    fn add(&self, committed: &mut Committed) {
+    /// Notes what is to be told, and leaves of it what was not carried.
+    fn add(&self, committed: &mut Committed, carried: &Carried) {
+        let is_carried = |key: &UserKey, line: &Line| {
+            carried.0.get(key).is_some_and(|numbers| numbers.contains(&line.number))
+        };
+        committed.told.retain(|(key, line)| !is_carried(key, line));
         let mut unsettled = lock(&self.0);
-        committed.told.retain(|(key, line)| {
-            let lines = unsettled.entry(key.clone()).or_default();
-            let is_new = lines.iter().all(|known| known.number != line.number);
-            if is_new {
-                lines.push(line.clone());
-            }
-            is_new
-        });
+        for (key, line) in &committed.told {
+            unsettled.entry(key.clone()).or_default().push(line.clone());
+        }
     }
 
     fn remove(&self, committed: &Committed) {
@@ -159,18 +166,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_its_way_is_not_told_again() {
+    fn what_was_on_its_way_when_a_commit_began_is_not_told_again() {
         let unsettled = Unsettled::default();
-        let (mut first, mut second) = (told(&[1, 2]), told(&[1, 2, 3]));
-        unsettled.add(&mut first);
-        unsettled.add(&mut second);
-        assert_eq!((numbers(&first), numbers(&second)), (vec![1, 2], vec![3]));
+        let mut first = told(&[1, 2]);
+        unsettled.add(&mut first, &Carried::default());
+        assert_eq!(numbers(&first), [1, 2]);
+        let carried = Carried([(first.told[0].0.clone(), vec![1, 2])].into());
+        // It may be settled before the commit that carries it is made.
         unsettled.remove(&first);
-        let mut third = told(&[2, 3, 4]);
-        unsettled.add(&mut third);
-        assert_eq!(numbers(&third), [2, 4]);
+        let mut second = told(&[1, 2, 3]);
+        unsettled.add(&mut second, &carried);
+        assert_eq!(numbers(&second), [3]);
         unsettled.remove(&second);
-        unsettled.remove(&third);
         assert!(lock(&unsettled.0).is_empty());
     }
 }
