@@ -6,6 +6,7 @@
 
 mod committer;
 mod damaged;
+mod intake;
 mod lane;
 mod lanes;
 mod recovery;

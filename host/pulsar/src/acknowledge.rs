@@ -266,17 +266,12 @@ impl Acknowledger {
         entry.done_one();
     }
 
-    /// Puts a message that can't be used into the dead-letter topic, with its key and the properties
-    /// [`REASON`](crate::REASON), [`PARTITION`](crate::PARTITION) and [`PLACE`](crate::PLACE), and
-    /// then gives it back. Of a payload beyond 1 MiB the letter has the beginning, and the property
-    /// [`LENGTH`](crate::LENGTH).
+    /// Puts messages that can't be used into the dead-letter topic, together, each with its reason,
+    /// and then gives them back. A letter has its message's key, and the properties
+    /// [`REASON`](crate::REASON), [`PARTITION`](crate::PARTITION) and [`PLACE`](crate::PLACE). Of a
+    /// payload beyond 1 MiB it has the beginning, and the property [`LENGTH`](crate::LENGTH).
     ///
-    /// It returns when the broker has confirmed the letter, however long that takes.
-    pub async fn dead_letter(&self, received: Received, reason: &str) {
-        self.dead_letters(vec![(received, reason.to_owned())]).await;
-    }
-
-    /// The same of several messages, each with its reason, whose letters are sent together.
+    /// It returns when the broker has confirmed all of them, however long that takes.
     pub async fn dead_letters(&self, refused: Vec<(Received, String)>) {
         let (letters, tokens): (Vec<Line>, Vec<Ack>) = refused
             .into_iter()

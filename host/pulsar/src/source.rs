@@ -159,11 +159,6 @@ impl Source {
         self.acknowledger.clone()
     }
 
-    /// Puts a message among the dead letters; see [`Acknowledger::dead_letter`].
-    pub async fn dead_letter(&self, received: Received, reason: &str) {
-        self.acknowledger.dead_letter(received, reason).await;
-    }
-
     /// Acknowledges what was given back, and hands the partitions over to other instances. What is
     /// still out comes again, there.
     ///

@@ -4,6 +4,7 @@ use super::teller::{Teller, Telling, Tellings, finish};
 use super::timers::Share;
 use super::{Delivery, Shared, Unavailable};
 use crate::store::{Commit, Committed, UserKey};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
@@ -123,13 +124,16 @@ fn commit(shared: &Shared, teller: &Teller, mut job: Job) -> Option<Overtaken> {
         shared.metrics.overtaken.inc_by(users.len() as u64);
         Overtaken { users, deliveries: std::mem::take(&mut job.deliveries) }
     });
-    let is_told = committed.told.is_empty() && committed.note.is_none();
-    match is_told && !job.has_waited {
-        // Nothing that is yet to be told concerns them.
-        true => finish(shared, job.deliveries, &Ok(())),
-        false => {
-            teller.tell(shared, Telling { committed, deliveries: job.deliveries }, &carried);
-        }
+    shared.metrics.batches.inc();
+    // Whose messages brought nothing about does not wait until the others' is told.
+    let whose: HashSet<&UserKey> = committed.told.iter().map(|(key, _)| key).collect();
+    let is_told = |delivery: &Delivery| {
+        !job.has_waited && !delivery.users.iter().any(|key| whose.contains(key))
+    };
+    let (told, deliveries): (Vec<_>, Vec<_>) = job.deliveries.into_iter().partition(is_told);
+    finish(shared, told, &Ok(()));
+    if !committed.told.is_empty() || committed.note.is_some() || !deliveries.is_empty() {
+        teller.tell(shared, Telling { committed, deliveries }, &carried);
     }
     overtaken
 }

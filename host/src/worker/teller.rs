@@ -145,7 +145,6 @@ fn tell(shared: &Shared, committed: &Committed) -> Result<(), Unavailable> {
 /// Answers those who waited for a turn that counts.
 pub(super) fn finish(shared: &Shared, deliveries: Vec<Delivery>, result: &Result<(), Unavailable>) {
     if result.is_ok() {
-        shared.metrics.batches.inc();
         shared.committed.send_modify(|commits| *commits += 1);
     }
     answer(deliveries, result);

@@ -1,6 +1,7 @@
 //! Turns: timers that are due, a batch of messages by user, users to evaluate anew.
 
 use super::committer::{Committer, Done, Job, Overtaken, answer};
+use super::intake::{Batches, Intake, split_off};
 use super::lane::Task;
 use super::lanes::Lanes;
 use super::rules::WorkspaceRules;
@@ -48,9 +49,6 @@ impl TurnSettings {
     }
 }
 
-/// Messages by user.
-type Batches = Vec<(UserKey, Vec<Message>)>;
-
 /// The worker's thread.
 pub(super) struct Turns {
     pub(super) settings: TurnSettings,
@@ -74,22 +72,6 @@ pub(super) struct Turns {
     pub(super) sweeping: VecDeque<(Arc<str>, SweepPlace)>,
     pub(super) expiring: Option<HistoryCursor>,
     pub(super) turns: u64,
-}
-
-/// What came in for a turn.
-#[derive(Default)]
-struct Intake {
-    deliveries: Vec<Delivery>,
-    messages: usize,
-    rules: Vec<(Arc<str>, Deployment)>,
-    documents: Vec<(Arc<str>, Option<Vec<u8>>)>,
-    ended: bool,
-}
-
-impl Intake {
-    fn is_empty(&self) -> bool {
-        self.deliveries.is_empty() && self.rules.is_empty() && !self.ended
-    }
 }
 
 impl Turns {
@@ -273,7 +255,11 @@ impl Turns {
         };
         self.stood = self.clock.advance(stood, told);
         let again: HashSet<UserKey> = self.again.iter().map(|(key, _)| key.clone()).collect();
-        let (messages, rest) = self.by_user(&mut intake);
+        let mut messages = intake.by_user(std::mem::take(&mut self.again), &self.shared.metrics);
+        let rest = match self.shared.store.is_shared() {
+            true => split_off(&mut messages, MESSAGE_WEIGHT_MAX),
+            false => Batches::new(),
+        };
         // Where a store is shared, they may have to be taken again.
         let mut kept = if self.shared.store.is_shared() { messages.clone() } else { Vec::new() };
         let result = self
@@ -383,43 +369,6 @@ impl Turns {
         let due = self.timers.take(self.turns, until, has_messages, is_telling, can_decide)?;
         let task = |(now, key)| Task { key, messages: Vec::new(), now, until: Some(until) };
         Ok(due.into_iter().map(task).collect())
-    }
-
-    /// The messages that came in, a user's together and in order: first those that are taken again. And
-    /// those that are too much for one turn of a user in a shared store.
-    fn by_user(&mut self, intake: &mut Intake) -> (Batches, Batches) {
-        let metrics = &self.shared.metrics;
-        let mut by_user = std::mem::take(&mut self.again);
-        let places = by_user.iter().zip(0..).map(|((key, _), place)| (key.clone(), place));
-        let mut place_of: HashMap<UserKey, usize> = places.collect();
-        for delivery in &mut intake.deliveries {
-            for (key, message) in std::mem::take(&mut delivery.messages) {
-                delivery.users.push(key.clone());
-                metrics.messages.with_label_values(&[&key.workspace]).inc();
-                let events = message.events.len() as u64;
-                metrics.events.with_label_values(&[&key.workspace]).inc_by(events);
-                let place = *place_of.entry(key.clone()).or_insert_with(|| {
-                    by_user.push((key, Vec::new()));
-                    by_user.len() - 1
-                });
-                by_user[place].1.push(message);
-            }
-        }
-        let mut rest = Batches::new();
-        if self.shared.store.is_shared() {
-            for (key, messages) in &mut by_user {
-                let (mut bytes, mut fitting) = (0, 0);
-                for message in &*messages {
-                    bytes += message.weight();
-                    if fitting > 0 && bytes > MESSAGE_WEIGHT_MAX {
-                        rest.push((key.clone(), messages.split_off(fitting)));
-                        break;
-                    }
-                    fitting += 1;
-                }
-            }
-        }
-        (by_user, rest)
     }
 
     /// Takes the steps of timers, and then those of messages.

@@ -54,7 +54,7 @@ pub enum CopyError {
     },
     /// A user's record does not decode.
     #[error(
-        "the record of user `{user}` in workspace `{workspace}` is damaged: restore it from a backup"
+        "the record of user `{user}` in workspace `{workspace}` is damaged: restore it from a backup, or run `muster store repair` where the store is a database"
     )]
     Damaged {
         /// The tenant.

@@ -1,7 +1,7 @@
 //! Messages in, transitions out: what comes of them is what a replay says.
 
 use crate::{shop, stage, stage_with};
-use muster_tests::cluster::{Instance, Load, Members, Stage, expected, read_told, until};
+use muster_tests::cluster::{Instance, Load, Members, PATIENCE, Stage, expected, read_told, until};
 use serde_json::json;
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ fn what_cannot_be_used_is_put_aside_with_the_reason() {
 }
 
 /// Messages of a user whose row does not decode go to the dead letters. Everybody else's count, and hers do
-/// when the row is what it was.
+/// when the row is what it was, or repaired.
 #[test]
 fn a_damaged_row_holds_nobody_up() {
     let stage = stage_with(&shop(), 1);
@@ -138,10 +138,58 @@ fn a_damaged_row_holds_nobody_up() {
     second.stop().unwrap();
 
     damage("untold", "bob", "null");
+    let settings = stage.settings("one", "").unwrap();
+    let repair = ["store", "repair", "shop", "ann", "--config"];
+    let said = stage.command(&repair, &settings).unwrap();
+    assert!(said.contains("damaged: state"), "{said}");
     let mut third = stage.start("one").unwrap();
-    send(&stage, &[from("bob", "FR")], end + 20);
-    third.wait_members(&["ann", "dan", "eve"].map(is_in).into()).unwrap();
+    third.wait_members(&["ann", "bob", "dan", "eve"].map(is_in).into()).unwrap();
+    send(&stage, &["ann", "bob"].map(|user| from(user, "FR")), end + 20);
+    third.wait_members(&["dan", "eve"].map(is_in).into()).unwrap();
     third.stop().unwrap();
+    let said = stage.command(&repair, &settings).unwrap();
+    assert!(said.contains("nothing of user `ann`"), "{said}");
+}
+
+/// Both are of one turn, and what the one brings about cannot be published.
+#[test]
+fn a_message_that_brings_nothing_about_does_not_wait_for_one_that_does() {
+    let stage = stage_with(&shop(), 1);
+    let together = stage.settings("one", "[ingest]\nbatch_wait = \"2s\"\n").unwrap();
+    let mut instance = Instance::start(&together).unwrap();
+    instance.wait_ready().unwrap();
+    let address = instance.address().unwrap().unwrap();
+    let post = |user: &str, country: &str| {
+        let message =
+            json!({ "workspace": "shop", "user": user, "attributes": { "country": country } });
+        let mut answer = ureq::post(format!("http://{address}/v1/messages"))
+            .config()
+            .timeout_global(Some(PATIENCE))
+            .build()
+            .header("content-type", "application/json")
+            .send(message.to_string())
+            .unwrap();
+        let answer = answer.body_mut().read_to_string().unwrap();
+        assert!(answer.contains("\"accepted\":1"), "{answer}");
+    };
+    let turns = |instance: &mut Instance| instance.metric("muster_batch_messages_count").unwrap();
+    let before = turns(&mut instance);
+    stage.admin.delete_partitioned_topic(&stage.told()).unwrap();
+    std::thread::scope(|scope| {
+        let entering = scope.spawn(|| post("ann", "US"));
+        post("bob", "FR");
+        assert!(!entering.is_finished());
+        until("it says what it waits for", || {
+            let (status, said) = instance.ready()?;
+            let waits = status == 503 && said.contains(&stage.told());
+            Ok(if waits { Ok(()) } else { Err(said) })
+        })
+        .unwrap();
+        stage.admin.create_topic(&stage.told(), 1).unwrap();
+        entering.join().unwrap();
+    });
+    assert_eq!(turns(&mut instance) - before, 1.0, "they were of one turn");
+    instance.stop().unwrap();
 }
 
 #[test]

@@ -90,7 +90,8 @@ async fn a_letter_has_the_beginning_of_a_message_that_is_too_long() -> Result<()
     let mut source = stage.source("one").await?;
     let received = receive(&mut source, 1).await.remove(0);
     assert_eq!(received.payload.len(), 8 << 20);
-    soon("the letter", source.dead_letter(received, "too many spaces")).await;
+    let refused = vec![(received, "too many spaces".to_owned())];
+    soon("the letter", source.acknowledger().dead_letters(refused)).await;
     let letter = first(&stage.url, &stage.dead_letters(), 1).await?.remove(0);
     assert_eq!(letter.payload.len(), 1 << 20);
     assert_eq!(letter.properties.get(LENGTH).map(String::as_str), Some("8388608"));

@@ -182,7 +182,8 @@ async fn dead_letters_say_why_and_from_where() -> Result<()> {
     let mut source = stage.source("one").await?;
     let received = receive(&mut source, 1).await.remove(0);
     let (partition, place) = (received.partition.to_string(), received.place.to_string());
-    soon("the letter", source.dead_letter(received, "no JSON: `ada 0`")).await;
+    let refused = vec![(received, "no JSON: `ada 0`".to_owned())];
+    soon("the letter", source.acknowledger().dead_letters(refused)).await;
     let letter = first(&stage.url, &stage.dead_letters(), 1).await?.remove(0);
     assert_eq!((letter.key.as_deref(), &*letter.payload), (Some("ada"), &b"ada 0"[..]));
     let expected = [(REASON, "no JSON: `ada 0`"), (PARTITION, &partition), (PLACE, &place)];

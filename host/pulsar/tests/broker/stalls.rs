@@ -152,8 +152,9 @@ async fn a_source_waits_for_its_dead_letters_topic_too() -> Result<()> {
     let received = receive(&mut source, 1).await.remove(0);
     stage.admin.delete_topic(&stage.dead_letters())?;
     let acknowledger = source.acknowledger();
-    let writing =
-        tokio::spawn(async move { acknowledger.dead_letter(received, "not wanted").await });
+    let writing = tokio::spawn(async move {
+        acknowledger.dead_letters(vec![(received, "not wanted".to_owned())]).await
+    });
     let reason = waits(&mut status).await?;
     let expected = format!("`persistent://public/default/{}`: ", stage.dead_letters());
     assert!(reason.starts_with(&expected), "{reason}");

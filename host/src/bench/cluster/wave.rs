@@ -5,11 +5,10 @@ use super::super::Report;
 use super::super::report::Durations;
 use super::{ClusterScale, LOOK_EVERY, Subject, WORKSPACE};
 use crate::store::UserKey;
-use crate::worker::Durable;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use muster_core::{Event, Message, Time};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// Live messages a second, and of how many users.
@@ -17,6 +16,8 @@ const LIVE_RATE: u32 = 100;
 const LIVE_USERS: u64 = 500;
 /// How long they are measured without timers.
 const QUIET: Duration = Duration::from_secs(60);
+/// How long they come before that: each of them enters in that time, and the servers have warmed up.
+const WARMING: Duration = Duration::from_secs(20);
 /// The window that everybody's event leaves at once.
 const WINDOW_MS: i64 = 60_000;
 const BEGIN_MS: i64 = 1_767_225_600_000;
@@ -34,6 +35,9 @@ pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
     let subject = Subject::start(scale, RULES, node, false)?;
     make(&subject, scale.timers, 'w', BEGIN_MS)?;
     let fired = || subject.service.metrics.timers.get();
+    // They have entered before they are measured.
+    let warm_until = Instant::now() + WARMING;
+    live(&subject, BEGIN_MS, || Ok(Instant::now() >= warm_until))?;
     let quiet_until = Instant::now() + QUIET;
     let mut quiet = live(&subject, BEGIN_MS, || Ok(Instant::now() >= quiet_until))?;
     let (before, begun) = (fired(), Instant::now());
@@ -110,45 +114,38 @@ fn live(
     at: i64,
     mut ends: impl FnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<Durations> {
-    let is_over = AtomicBool::new(false);
-    let (sent, answers) = mpsc::channel::<(Instant, Durable)>();
-    std::thread::scope(|scope| {
-        let is_over = &is_over;
-        let sending = scope.spawn(move || -> anyhow::Result<()> {
-            let worker = &subject.service.worker;
-            let mut due = Instant::now();
-            for number in 0.. {
-                if is_over.load(Ordering::Acquire) {
-                    break;
-                }
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                let message = (key(&format!("live-{}", number % LIVE_USERS)), look(at));
-                let permit = worker.reserve(1)?;
-                sent.send((due, worker.deliver(vec![message], Vec::new(), permit)))?;
-                due += Duration::from_secs(1) / LIVE_RATE;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (service, is_ending) = (subject.service.clone(), is_over.clone());
+    let sending = subject.runtime.spawn(async move {
+        let mut answers = Vec::new();
+        let mut due = tokio::time::Instant::now();
+        for number in 0.. {
+            if is_ending.load(Ordering::Acquire) {
+                break;
             }
-            Ok(())
-        });
-        // They are answered in the order in which they were sent.
-        let waiting = scope.spawn(move || -> anyhow::Result<Durations> {
-            let mut durations = Durations::default();
-            for (due, answer) in answers {
-                answer.blocking_recv()??;
-                durations.add(due.elapsed());
-            }
-            Ok(durations)
-        });
-        let ended = loop {
-            match ends() {
-                Ok(false) if !waiting.is_finished() => std::thread::sleep(LOOK_EVERY),
-                ended => break ended,
-            }
-        };
-        is_over.store(true, Ordering::Release);
-        ended?;
-        sending.join().map_err(|_| anyhow!("sending was broken off"))??;
-        waiting.join().map_err(|_| anyhow!("waiting was broken off"))?
-    })
+            tokio::time::sleep_until(due).await;
+            let message = (key(&format!("live-{}", number % LIVE_USERS)), look(at));
+            let permit = service.worker.reserve(1)?;
+            let durable = service.worker.deliver(vec![message], Vec::new(), permit);
+            let answer = async move { durable.await.map(|answer| answer.map(|_| due.elapsed())) };
+            answers.push(tokio::spawn(answer));
+            due += Duration::from_secs(1) / LIVE_RATE;
+        }
+        let mut durations = Durations::default();
+        for answer in answers {
+            durations.add(answer.await???);
+        }
+        anyhow::Ok(durations)
+    });
+    let ended = loop {
+        match ends() {
+            Ok(false) if !sending.is_finished() => std::thread::sleep(LOOK_EVERY),
+            ended => break ended,
+        }
+    };
+    is_over.store(true, Ordering::Release);
+    ended?;
+    subject.runtime.block_on(sending)?
 }
 
 fn deliver(subject: &Subject, messages: Vec<(UserKey, Message)>) -> anyhow::Result<()> {

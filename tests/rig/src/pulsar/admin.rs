@@ -51,6 +51,12 @@ impl PulsarAdmin {
             .with_context(|| format!("cannot delete the topic `{topic}`"))
     }
 
+    /// The same of a topic with partitions.
+    pub fn delete_partitioned_topic(&self, topic: &str) -> Result<()> {
+        self.request("DELETE", &format!("{}/partitions?force=true", path(topic)), None)
+            .with_context(|| format!("cannot delete the topic `{topic}`"))
+    }
+
     /// Ends a topic without partitions: what is in it stays, and nothing is added.
     pub fn terminate_topic(&self, topic: &str) -> Result<()> {
         self.request("POST", &format!("{}/terminate", path(topic)), None)
