@@ -406,6 +406,8 @@ func (k *cluster) checkTrigger(where string, m *manifests, trigger scaledObjectT
 	f.must(trigger.Metadata["isPartitionedTopic"] == "true", where, "isPartitionedTopic must be \"true\": the job makes partitions")
 	threshold, err := strconv.Atoi(trigger.Metadata["msgBacklogThreshold"])
 	f.must(err == nil && threshold > 0, where, "msgBacklogThreshold must be a number")
+	said := fmt.Sprintf("The one there, %d,", threshold)
+	f.must(strings.Contains(f.read("deploy/README.md"), said), where, "the sizing in deploy/README.md does not say `%s`", said)
 	found := false
 	for _, one := range m.authentication {
 		found = found || one.Name == trigger.AuthenticationRef.Name

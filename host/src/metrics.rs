@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
 };
 use std::collections::BTreeSet;
 
@@ -55,6 +55,8 @@ pub struct Metrics {
     pub cpu_microseconds: IntCounterVec,
     /// Timers fired.
     pub timers: IntCounter,
+    /// How late the earliest of the timers is that are known and yet to be fired, in seconds.
+    pub timers_late: Gauge,
     /// Messages that wait.
     pub queue: IntGauge,
     /// Bytes of the store by table.
@@ -185,6 +187,10 @@ impl Metrics {
                 &["workspace"],
             )?,
             timers: register.counter("timers", "Timers fired")?,
+            timers_late: register.add(Gauge::new(
+                "muster_timers_late_seconds",
+                "How late the earliest timer is that is known and yet to be fired",
+            )?)?,
             queue: register.add(IntGauge::new("muster_queue_messages", "Messages that wait")?)?,
             store_bytes: register.add(IntGaugeVec::new(
                 Opts::new("muster_store_bytes", "Bytes of the store"),

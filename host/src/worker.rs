@@ -17,6 +17,7 @@ mod teller;
 mod timers;
 mod trial;
 mod turn;
+mod written;
 
 use crate::clock::Clock;
 use crate::config::{Config, milliseconds};
@@ -111,6 +112,8 @@ pub(crate) struct Shared {
     damaged: DamagedUsers,
     /// What is seen of each workspace's rules.
     pub(crate) observed: Mutex<HashMap<Arc<str>, Observed>>,
+    /// Until when each workspace's rules were surely those that are in force, of a store that is shared.
+    rules_seen: Mutex<HashMap<Arc<str>, Instant>>,
     /// How many differences from shadows were kept of each workspace.
     pub(crate) differences_kept: Mutex<HashMap<Arc<str>, Kept>>,
 }
@@ -186,6 +189,7 @@ impl Worker {
             committed: watch::Sender::new(0),
             damaged: DamagedUsers::default(),
             observed: Mutex::default(),
+            rules_seen: Mutex::default(),
             differences_kept: Mutex::default(),
         });
         let settings = turn::TurnSettings {
@@ -342,6 +346,11 @@ impl Worker {
     /// Notes that a part of the service ended that must not.
     pub fn fail(&self, reason: &str) {
         self.shared.fail(reason);
+    }
+
+    /// Notes that a workspace's rules here were those in force at that time.
+    pub fn note_rules_seen(&self, workspace: Arc<str>, at: Instant) {
+        lock(&self.shared.rules_seen).insert(workspace, at);
     }
 
     /// Notes why no messages come from topics, or that they do.

@@ -3,9 +3,14 @@
 use crate::origin::Origin;
 use crate::time::Time;
 use crate::value::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 const HOUR_MS: i64 = 3_600_000;
+/// What history takes for an event beside its fields, or somewhat more; and for a row, as what a database does
+/// for it: a write of a few thousand is one that it takes.
+const EVENT_BYTES: usize = 16;
+const ROW_BYTES: usize = 1 << 10;
 
 /// Names and values, sorted by name, each name once.
 pub type Fields = Vec<(Arc<str>, Value)>;
@@ -69,21 +74,21 @@ impl Message {
         self.events.iter().map(|event| event.time).max().or(self.time)
     }
 
-    /// About how many bytes a user's row takes for the message, or somewhat more. Events share their
-    /// context where history keeps them side by side: those of one name that happened within an hour.
+    /// About how many bytes a user's history takes for the message, or somewhat more. Events of one name that
+    /// happened within an hour are kept side by side, in a row that costs something itself, and share their
+    /// context there.
     pub fn weight(&self) -> usize {
-        let mut stretches: Vec<(&str, i64)> = Vec::new();
+        let mut stretches: HashSet<(&str, i64)> = HashSet::new();
         let mut bytes: usize = self
             .attributes
             .iter()
             .map(|(name, value)| name.len() + value.as_ref().map_or(0, Value::weight))
             .sum();
         for event in &self.events {
-            bytes += event.name.len() + weight(&event.properties);
+            bytes += EVENT_BYTES + event.name.len() + weight(&event.properties);
             let stretch = (&*event.name, event.time.milliseconds().div_euclid(HOUR_MS));
-            if !event.context.is_empty() && !stretches.contains(&stretch) {
-                stretches.push(stretch);
-                bytes += weight(&event.context);
+            if stretches.insert(stretch) {
+                bytes += ROW_BYTES + weight(&event.context);
             }
         }
         bytes

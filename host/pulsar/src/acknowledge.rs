@@ -273,6 +273,10 @@ impl Acknowledger {
     ///
     /// It returns when the broker has confirmed all of them, however long that takes.
     pub async fn dead_letters(&self, refused: Vec<(Received, String)>) {
+        // Not even for whoever is writing letters is waited then.
+        if refused.is_empty() {
+            return;
+        }
         let (letters, tokens): (Vec<Line>, Vec<Ack>) = refused
             .into_iter()
             .map(|(received, reason)| {

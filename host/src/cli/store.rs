@@ -5,13 +5,15 @@
 mod repair;
 
 use super::{Exit, Format};
-use crate::config::{Config, StoreKind};
+use crate::clock::wall_time;
+use crate::config::{ClockKind, Config, StoreKind};
 use crate::metrics::Metrics;
 use crate::service::open_store;
 use crate::store::{Copied, UserKey, copy};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
+use muster_core::Time;
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -102,7 +104,7 @@ fn repair_user(path: &Path, key: &UserKey, format: Format) -> anyhow::Result<Exi
             path.display()
         ),
         #[cfg(feature = "cql")]
-        StoreKind::Cql => repair::run(&config.store, key, format),
+        StoreKind::Cql => repair::run(&config, key, format),
         #[cfg(not(feature = "cql"))]
         StoreKind::Cql => {
             let _ = (key, format);
@@ -111,20 +113,29 @@ fn repair_user(path: &Path, key: &UserKey, format: Format) -> anyhow::Result<Exi
     }
 }
 
+/// What a store's clock is not believed beyond: by the machines' clocks, of which one may have been ahead, any
+/// instance writes where its own stands, and none goes on from that.
+fn clock_max(config: &Config) -> Time {
+    match config.time.clock {
+        ClockKind::Wall => wall_time(),
+        ClockKind::Events => Time::MAX,
+    }
+}
+
 fn copy_store(from: &Path, to: &Path, format: Format) -> anyhow::Result<Exit> {
     let metrics = Arc::new(Metrics::new()?);
-    let open = |path: &Path| {
-        let config = Config::read(path)?;
+    let open = |config: &Config, path: &Path| {
         if config.store.kind == StoreKind::Embedded && !config.store.path.exists() {
             tracing::debug!(path = %config.store.path.display(), "makes a new store");
         }
         open_store(&config.store, &metrics)
             .with_context(|| format!("the store of `{}`", path.display()))
     };
-    let (source, target) = (open(from)?, open(to)?);
+    let (original, other) = (Config::read(from)?, Config::read(to)?);
+    let (source, target) = (open(&original, from)?, open(&other, to)?);
     let style = ProgressStyle::with_template("{msg} {pos} of {len} users {wide_bar} {eta}")?;
     let bar = ProgressBar::new(0).with_style(style);
-    let copied = copy(&*source, &*target, &mut |what, users, all| {
+    let copied = copy(&*source, &*target, clock_max(&original), &mut |what, users, all| {
         bar.set_message(what);
         bar.set_length(all);
         bar.set_position(users);

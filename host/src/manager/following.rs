@@ -7,7 +7,7 @@ use crate::lifecycle::{RulesState, names};
 use crate::worker::Unavailable;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often it is looked whether they are there.
 const FOLLOW_LOOK: Duration = Duration::from_millis(250);
@@ -27,21 +27,20 @@ pub enum Awaited {
 }
 
 impl Manager {
-    /// The workspaces of which another process that shares the store changed the rules.
+    /// The workspaces that have rules, and whether another process that shares the store changed them.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn changed_elsewhere(&self) -> Result<Vec<Arc<str>>, ActError> {
-        let mut changed = Vec::new();
+    pub fn changed_elsewhere(&self) -> Result<Vec<(Arc<str>, bool)>, ActError> {
+        let mut workspaces = Vec::new();
         for (name, document) in self.versions.store().documents(names::STATE, None, usize::MAX)? {
             let workspace: Arc<str> = name.strip_prefix(names::STATE).unwrap_or_default().into();
             let state = decode::<RulesState>(&document).ok();
             // What does not decode is for taking it over to say.
-            if state.is_none() || self.states.find(&workspace) != state {
-                changed.push(workspace);
-            }
+            let is_changed = state.is_none() || self.states.find(&workspace) != state;
+            workspaces.push((workspace, is_changed));
         }
-        Ok(changed)
+        Ok(workspaces)
     }
 
     /// Takes over a workspace's rules as they are in the store.
@@ -90,8 +89,11 @@ impl Service {
     pub fn follow_rules(&self) -> Result<(), ActError> {
         let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lagging = BTreeMap::new();
-        for workspace in manager.changed_elsewhere()? {
-            if let Err(error) = manager.follow(&self.seat(&workspace)) {
+        let begun = Instant::now();
+        for (workspace, is_changed) in manager.changed_elsewhere()? {
+            if !is_changed {
+                self.worker.note_rules_seen(workspace, begun);
+            } else if let Err(error) = manager.follow(&self.seat(&workspace)) {
                 let reason = format!("{:#}", anyhow::Error::from(error));
                 lagging.insert(workspace, Arc::<str>::from(reason));
             }

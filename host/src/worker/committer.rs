@@ -122,7 +122,10 @@ fn commit(shared: &Shared, teller: &Teller, mut job: Job) -> Option<Overtaken> {
     let users = std::mem::take(&mut committed.overtaken);
     let overtaken = (!users.is_empty()).then(|| {
         shared.metrics.overtaken.inc_by(users.len() as u64);
-        Overtaken { users, deliveries: std::mem::take(&mut job.deliveries) }
+        let lost: HashSet<&UserKey> = users.iter().collect();
+        let waits = |delivery: &mut Delivery| delivery.users.iter().any(|key| lost.contains(key));
+        let deliveries = job.deliveries.extract_if(.., waits).collect();
+        Overtaken { users, deliveries }
     });
     shared.metrics.batches.inc();
     // Whose messages brought nothing about does not wait until the others' is told.

@@ -71,15 +71,14 @@ mod tests {
     use super::*;
     use muster_core::{Event, Time};
 
+    fn event(bytes: usize, hour: i64) -> Arc<Event> {
+        let time = Time::from_milliseconds(hour * 3_600_000).unwrap_or(Time::EPOCH);
+        let (id, properties, context) = Default::default();
+        Arc::new(Event { name: "x".repeat(bytes).into(), time, id, properties, context })
+    }
+
     fn message(bytes: usize) -> Message {
-        let event = Event {
-            name: "x".repeat(bytes).into(),
-            time: Time::EPOCH,
-            id: None,
-            properties: Vec::new(),
-            context: Arc::default(),
-        };
-        Message { events: vec![Arc::new(event)], ..Message::default() }
+        Message { events: vec![event(bytes, 0)], ..Message::default() }
     }
 
     /// How many messages of such lengths are left of a user, and how many come later.
@@ -98,5 +97,18 @@ mod tests {
         assert_eq!(divided(&[5_000, 10, 10], of_two), (1, 2));
         assert_eq!(divided(&[5_000], of_two), (1, 0));
         assert_eq!(divided(&[], of_two), (0, 0));
+    }
+
+    #[test]
+    fn a_turn_writes_no_more_rows_of_a_user_than_a_database_takes_in_one_statement() {
+        let key = UserKey { workspace: "w".into(), user: "u".into() };
+        let over_years = |from: i64| {
+            let events = (from..from + 1_000).map(|hour| event(4, hour)).collect();
+            Message { events, ..Message::default() }
+        };
+        let messages = (0..70).map(|message| over_years(message * 1_000)).collect();
+        let mut batches = vec![(key, messages)];
+        split_off(&mut batches, crate::decode::MESSAGE_WEIGHT_MAX);
+        assert!((1..=4).contains(&batches[0].1.len()), "{}", batches[0].1.len());
     }
 }

@@ -7,6 +7,7 @@ use crate::group::StepError;
 use crate::lifecycle::Sweep;
 use crate::store::{UserKey, UserRecord};
 use muster_core::evaluated_by;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,15 @@ const SHARED_USERS_MAX: usize = 64;
 pub(super) struct SweepPlace {
     after: Option<Arc<str>>,
     users: u64,
+    /// Whether it is looked for among all users, and not only those who fall to this process.
+    is_of_all: bool,
+}
+
+impl SweepPlace {
+    /// The beginning.
+    pub(super) fn begin(is_of_all: bool) -> SweepPlace {
+        SweepPlace { is_of_all, ..SweepPlace::default() }
+    }
 }
 
 impl Turns {
@@ -28,6 +38,11 @@ impl Turns {
     pub(super) fn sweep(&mut self) -> Result<(), StepError> {
         let store = self.shared.store.clone();
         self.notice_division();
+        if !self.behind.is_empty() {
+            let behind = self.behind.len().min(SHARED_USERS_MAX);
+            let behind = self.behind.drain(..behind).collect();
+            return self.look_at(behind);
+        }
         let Some((workspace, mut place)) = self.sweeping.pop_front() else { return Ok(()) };
         let limit = match store.is_shared() {
             true => self.settings.reevaluations_max.min(SHARED_USERS_MAX),
@@ -66,19 +81,23 @@ impl Turns {
         place.users += users.len() as u64;
         let last = users.last().cloned();
         let key = |user| UserKey { workspace: workspace.clone(), user };
-        let mine: Vec<UserKey> =
-            users.into_iter().map(key).filter(|key| store.is_mine(key)).collect();
-        self.lanes.read_ahead(mine.iter())?;
+        let is_looked_at = |key: &UserKey| place.is_of_all || store.is_mine(key);
+        self.look_at(users.into_iter().map(key).filter(is_looked_at).collect())?;
+        let is_done = last.is_none();
+        place.after = last;
+        self.settle(workspace, (!is_done).then_some(place))
+    }
+
+    /// Has those of these users go over who have yet to.
+    fn look_at(&mut self, users: Vec<UserKey>) -> Result<(), StepError> {
+        self.lanes.read_ahead(users.iter())?;
         let mut behind = Vec::new();
-        for key in mine {
+        for key in users {
             if self.is_behind(&key)? {
                 behind.push(key);
             }
         }
-        self.go_over(behind)?;
-        let is_done = last.is_none();
-        place.after = last;
-        self.settle(workspace, (!is_done).then_some(place))
+        self.go_over(behind)
     }
 
     fn go_over(&mut self, keys: Vec<UserKey>) -> Result<(), StepError> {
@@ -95,9 +114,12 @@ impl Turns {
             return;
         }
         self.division = division;
-        self.sweeping.clear();
-        let workspaces = self.rules.keys().cloned();
-        self.sweeping.extend(workspaces.map(|workspace| (workspace, SweepPlace::default())));
+        let before: HashMap<Arc<str>, SweepPlace> = self.sweeping.drain(..).collect();
+        let workspaces = self.rules.keys().map(|workspace| {
+            let is_of_all = before.get(workspace).is_some_and(|place| place.is_of_all);
+            (workspace.clone(), SweepPlace::begin(is_of_all))
+        });
+        self.sweeping.extend(workspaces);
     }
 
     /// Whether a user has yet to go over to the rules, or to have a shadow, or to lose one.

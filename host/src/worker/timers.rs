@@ -17,6 +17,8 @@ pub(super) const TIMERS_MAX: usize = 512;
 /// Timers that are looked for together where looking costs something, and how often that is done.
 const FOUND_MAX: usize = 4_096;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is done where all that was found were timers of users who cannot be decided here.
+const LOOK_PAST_EVERY: Duration = Duration::from_secs(5);
 /// For how long after the last message others are expected.
 const LIVE_FOR: Duration = Duration::from_secs(1);
 
@@ -66,7 +68,7 @@ impl Timers {
     }
 
     /// Those to be fired in a turn, of what is due before an instant; none whose turn is being committed,
-    /// or whose users cannot be decided here. Beside live messages there are none while what was committed
+    /// or whose users cannot be decided here. Between live messages there are none while what was committed
     /// is yet to be told: that is work for the database too.
     ///
     /// # Errors
@@ -91,7 +93,12 @@ impl Timers {
                 self.due = yet_to_fire(found, &self.fired).collect();
             }
             Some(search) => {
-                self.due.extend(yet_to_fire(search.found()?, &self.fired));
+                if let Some(found) = search.found()? {
+                    let (fit, unfit): (Vec<Due>, Vec<Due>) =
+                        found.into_iter().partition(|(_, key)| can_decide(key));
+                    search.note(&fit, &unfit);
+                    self.due.extend(yet_to_fire(fit, &self.fired));
+                }
                 if self.due.is_empty() {
                     search.ask(turn, until, FOUND_MAX + self.fired.len());
                 }
@@ -99,7 +106,7 @@ impl Timers {
         }
         let is_paced = self.are_paced();
         let most = match is_paced {
-            true if is_telling => 0,
+            true if is_telling && !has_messages => 0,
             true => self.pace.most(has_messages),
             false => TIMERS_MAX,
         };
@@ -119,6 +126,13 @@ impl Timers {
             _ => Share::Other,
         };
         Ok(taken)
+    }
+
+    /// How late the earliest of those is that are known and yet to be fired, of what is due before an instant.
+    pub(super) fn late(&self, until: Time) -> Duration {
+        let late_ms =
+            self.due.front().map_or(0, |(at, _)| until.milliseconds() - at.milliseconds());
+        Duration::from_millis(u64::try_from(late_ms).unwrap_or(0))
     }
 
     /// What the timers that were taken last are of what a turn may have.
@@ -144,8 +158,11 @@ struct Search {
     /// The turn in which it was asked, while it looks.
     asked_in: Option<u64>,
     most: usize,
-    /// When all that there were had been found.
-    looked: Option<Instant>,
+    /// How many timers of users who cannot be decided here come before others: those are looked for behind
+    /// them.
+    unfit: usize,
+    /// When all that there were had been found, and for how long it rests since.
+    rests: Option<(Instant, Duration)>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -162,12 +179,13 @@ impl Search {
             }
         })?;
         let (orders, thread) = (Some(orders), Some(thread));
-        Ok(Search { orders, answers, asked_in: None, most: 0, looked: None, thread })
+        Ok(Search { orders, answers, asked_in: None, most: 0, unfit: 0, rests: None, thread })
     }
 
     /// Has it look, unless it does, or did a moment ago.
     fn ask(&mut self, turn: u64, until: Time, most: usize) {
-        let rests = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY);
+        let rests = self.rests.is_some_and(|(since, rest)| since.elapsed() < rest);
+        let most = most.saturating_add(self.unfit.saturating_mul(2));
         let Some(orders) = self.orders.as_ref().filter(|_| self.asked_in.is_none() && !rests)
         else {
             return;
@@ -178,18 +196,26 @@ impl Search {
     }
 
     /// What it found, once it did.
-    fn found(&mut self) -> Result<Vec<Due>, StoreError> {
+    fn found(&mut self) -> Result<Option<Vec<Due>>, StoreError> {
         match self.answers.try_recv() {
             Ok(found) => {
-                let found = found?;
                 self.asked_in = None;
-                // Where there are more, the next look does not wait.
-                self.looked = (found.len() < self.most).then(Instant::now);
-                Ok(found)
+                Ok(Some(found?))
             }
-            Err(TryRecvError::Empty) => Ok(Vec::new()),
+            Err(TryRecvError::Empty) => Ok(None),
             Err(TryRecvError::Disconnected) => self.resume_panic(),
         }
+    }
+
+    /// Notes what there was of what it found. Where there is more, the next look does not wait.
+    fn note(&mut self, fit: &[Due], unfit: &[Due]) {
+        let is_all = fit.len() + unfit.len() < self.most;
+        let rest = match (fit, unfit) {
+            ([], [_, ..]) => Some(LOOK_PAST_EVERY),
+            _ => is_all.then_some(LOOK_EVERY),
+        };
+        self.rests = rest.map(|rest| (Instant::now(), rest));
+        self.unfit = unfit.len();
     }
 
     /// The thread ends before it is told to only by a panic, which becomes the worker's.

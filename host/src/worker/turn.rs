@@ -8,6 +8,7 @@ use super::rules::WorkspaceRules;
 use super::sweep::SweepPlace;
 use super::timers::{TIMERS_MAX, Timers};
 use super::trial;
+use super::written::Written;
 use super::{Delivery, Order, Shared, Unavailable, lock};
 use crate::clock::{Clock, wall_time};
 use crate::decode::MESSAGE_WEIGHT_MAX;
@@ -70,6 +71,9 @@ pub(super) struct Turns {
     pub(super) division: u64,
     /// Workspaces whose users have yet to go over to other rules, and how far that has come.
     pub(super) sweeping: VecDeque<(Arc<str>, SweepPlace)>,
+    /// Users who may have to go over wherever that has come, and those of whom that is not known yet.
+    pub(super) behind: VecDeque<UserKey>,
+    pub(super) written: Written,
     pub(super) expiring: Option<HistoryCursor>,
     pub(super) turns: u64,
 }
@@ -103,6 +107,8 @@ impl Turns {
             waiting: Vec::new(),
             division: 0,
             sweeping: VecDeque::new(),
+            behind: VecDeque::new(),
+            written: Written::default(),
             expiring: None,
             turns: 0,
         };
@@ -166,6 +172,8 @@ impl Turns {
         self.timers.committed(timers, took);
         let Some(Overtaken { users, deliveries }) = overtaken else { return HashSet::new() };
         self.waiting.extend(deliveries);
+        // What brought anything else about is looked for again: timers, users who have yet to go over.
+        self.behind.extend(users.iter().filter(|key| !before.contains_key(key)).cloned());
         let first = users.iter().filter_map(|key| Some((key.clone(), before.get(key)?.clone())));
         let later = std::mem::replace(&mut self.again, first.collect());
         later.iter().for_each(|(key, messages)| self.take_again(key, messages));
@@ -197,7 +205,10 @@ impl Turns {
         }
         self.rules.insert(workspace.clone(), deployment);
         self.sweeping.retain(|(sweeping, _)| *sweeping != workspace);
-        self.sweeping.push_back((workspace, SweepPlace::default()));
+        let written = self.written.take(&workspace);
+        self.sweeping.push_back((workspace.clone(), SweepPlace::begin(written.is_none())));
+        let key = |user| UserKey { workspace: workspace.clone(), user };
+        self.behind.extend(written.into_iter().flatten().map(key));
     }
 
     /// Whether timers that are due wait until what was committed is told.
@@ -294,26 +305,17 @@ impl Turns {
         self.publish_failures();
         let overtaken = self.take_back();
         let is_overtaken = |key: &UserKey| overtaken.contains(key);
-        if kept.iter().any(|(key, _)| is_overtaken(key)) {
-            // Of some of these messages nothing is committed yet.
-            self.waiting.append(&mut intake.deliveries);
-        }
-        for (key, messages) in &kept {
-            if is_overtaken(key) {
-                self.take_again(key, messages);
-            }
-        }
-        if !rest.is_empty() {
-            self.waiting.append(&mut intake.deliveries);
-        }
-        for (key, messages) in &rest {
-            self.take_again(key, messages);
-        }
-        let has_waited = self.again.is_empty() && !self.waiting.is_empty();
-        if has_waited {
-            intake.deliveries.append(&mut self.waiting);
-        }
-        if !self.lanes.is_empty() || !intake.deliveries.is_empty() {
+        let later = kept.iter().filter(|(key, _)| is_overtaken(key)).chain(&rest);
+        later.for_each(|(key, messages)| self.take_again(key, messages));
+        // Whoever has messages that are taken again waits for those.
+        let again: HashSet<&UserKey> = self.again.iter().map(|(key, _)| key).collect();
+        let waits = |delivery: &mut Delivery| delivery.users.iter().any(|key| again.contains(key));
+        let mut deliveries: Vec<Delivery> =
+            self.waiting.extract_if(.., |delivery| !waits(delivery)).collect();
+        let has_waited = !deliveries.is_empty();
+        self.waiting.extend(intake.deliveries.extract_if(.., |delivery| waits(delivery)));
+        deliveries.append(&mut intake.deliveries);
+        if !self.lanes.is_empty() || !deliveries.is_empty() {
             let metrics = &self.shared.metrics;
             metrics.batch_messages.observe(intake.messages as f64);
             let seconds = started.elapsed().as_secs_f64();
@@ -321,11 +323,13 @@ impl Turns {
             let mut commit = self.lanes.take(self.stood, wall_time());
             if self.shared.store.is_shared() {
                 commit.kept_ms = self.kept_ms(&commit);
+                let rules_seen = lock(&self.shared.rules_seen).clone();
+                self.written.note(commit.users.iter().map(|user| &user.key), &rules_seen);
                 self.under_way = kept.into_iter().filter(|(key, _)| !is_overtaken(key)).collect();
             }
             self.committer.submit(Job {
                 commit,
-                deliveries: intake.deliveries,
+                deliveries,
                 has_waited,
                 timers: self.timers.share(),
             });
@@ -367,6 +371,7 @@ impl Turns {
             |key: &UserKey| rules.contains_key(&key.workspace) && damaged.reason(key).is_none();
         let is_telling = self.committer.is_telling();
         let due = self.timers.take(self.turns, until, has_messages, is_telling, can_decide)?;
+        self.shared.metrics.timers_late.set(self.timers.late(until).as_secs_f64());
         let task = |(now, key)| Task { key, messages: Vec::new(), now, until: Some(until) };
         Ok(due.into_iter().map(task).collect())
     }

@@ -68,13 +68,15 @@ pub enum CopyError {
 
 /// Copies everything but transitions that were told, and then reads both and compares them. Nothing else
 /// may write either meanwhile. Both passes say now and then how many users they have been through, of how
-/// many.
+/// many. The clock of the copy stands no later than `clock_max`: a machine's clock that was ahead once need not
+/// be gone on with.
 ///
 /// # Errors
 /// When a store fails or is in use, the other is not empty, or the copy does not read as the original.
 pub fn copy(
     from: &dyn Store,
     to: &dyn Store,
+    clock_max: Time,
     on_progress: &mut dyn FnMut(&'static str, u64, u64),
 ) -> Result<Copied, CopyError> {
     let others = from.companions().max(to.companions());
@@ -85,7 +87,7 @@ pub fn copy(
         return Err(CopyError::NotEmpty);
     }
     let mut copied = Copied::default();
-    let clock = from.clock();
+    let clock = from.clock().min(clock_max);
     let empty = |users: Vec<UserCommit>| Commit {
         clock,
         made: clock,

@@ -130,7 +130,8 @@ impl CqlStore {
 
     /// Repairs a user of whom something does not decode, from what is left of her; see
     /// [`Repaired`]. Others may go on meanwhile. Shadows are bytes to a store: whether one decodes is told by
-    /// `is_shadow`.
+    /// `is_shadow`. She is decided as of the clock, or of `clock_max` where that is earlier: a machine's clock
+    /// may have been ahead once.
     ///
     /// # Errors
     /// When her history is damaged, which is where everything else of her comes from, or the database refuses
@@ -139,8 +140,9 @@ impl CqlStore {
         &self,
         key: &UserKey,
         is_shadow: &dyn Fn(&[u8]) -> bool,
+        clock_max: Time,
     ) -> Result<Repair, StoreError> {
-        self.wait(self.shared.repair(key, is_shadow))
+        self.wait(self.shared.repair(key, is_shadow, clock_max))
     }
 
     fn wait<T>(&self, request: impl Future<Output = Result<T, CqlError>>) -> Result<T, StoreError> {

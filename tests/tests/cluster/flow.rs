@@ -1,8 +1,12 @@
 //! Messages in, transitions out: what comes of them is what a replay says.
 
 use crate::{shop, stage, stage_with};
-use muster_tests::cluster::{Instance, Load, Members, PATIENCE, Stage, expected, read_told, until};
+use muster_tests::cluster::{
+    Instance, Load, Members, PATIENCE, Stage, expected, read_told, until, until_within,
+};
 use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn send(stage: &Stage, messages: &[serde_json::Value], end_ms: i64) -> Load {
@@ -16,6 +20,26 @@ fn held(instance: &mut Instance, expected: &Members, stage: &Stage) {
     let told = read_told(stage, expected).unwrap();
     assert_eq!(told.problems, Vec::<String>::new());
     until("everything is acknowledged", || stage.is_drained()).unwrap();
+}
+
+fn from(user: &str, country: &str) -> serde_json::Value {
+    json!({ "workspace": "shop", "user": user, "attributes": { "country": country } })
+}
+
+fn send_by_http(instance: &mut Instance, message: &serde_json::Value) {
+    post_to(instance.address().unwrap().unwrap(), message);
+}
+
+fn post_to(address: SocketAddr, message: &serde_json::Value) {
+    let mut answer = ureq::post(format!("http://{address}/v1/messages"))
+        .config()
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .header("content-type", "application/json")
+        .send(message.to_string())
+        .unwrap();
+    let answer = answer.body_mut().read_to_string().unwrap();
+    assert!(answer.contains("\"accepted\":1"), "{answer}");
 }
 
 #[test]
@@ -93,7 +117,6 @@ fn what_cannot_be_used_is_put_aside_with_the_reason() {
 #[test]
 fn a_damaged_row_holds_nobody_up() {
     let stage = stage_with(&shop(), 1);
-    let from = |user: &str, country: &str| json!({ "workspace": "shop", "user": user, "attributes": { "country": country } });
     let is_in = |user: &str| (user.to_string(), ["north-americans".to_string()].into());
     let end = 1_767_225_700_000_i64;
     let users = ["ann", "bob", "cat", "eve"];
@@ -159,19 +182,7 @@ fn a_message_that_brings_nothing_about_does_not_wait_for_one_that_does() {
     let mut instance = Instance::start(&together).unwrap();
     instance.wait_ready().unwrap();
     let address = instance.address().unwrap().unwrap();
-    let post = |user: &str, country: &str| {
-        let message =
-            json!({ "workspace": "shop", "user": user, "attributes": { "country": country } });
-        let mut answer = ureq::post(format!("http://{address}/v1/messages"))
-            .config()
-            .timeout_global(Some(PATIENCE))
-            .build()
-            .header("content-type", "application/json")
-            .send(message.to_string())
-            .unwrap();
-        let answer = answer.body_mut().read_to_string().unwrap();
-        assert!(answer.contains("\"accepted\":1"), "{answer}");
-    };
+    let post = |user: &str, country: &str| post_to(address, &from(user, country));
     let turns = |instance: &mut Instance| instance.metric("muster_batch_messages_count").unwrap();
     let before = turns(&mut instance);
     stage.admin.delete_partitioned_topic(&stage.told()).unwrap();
@@ -196,14 +207,7 @@ fn a_message_that_brings_nothing_about_does_not_wait_for_one_that_does() {
 fn messages_may_come_by_http_too_and_transitions_are_read_from_the_topic() {
     let stage = stage_with(&shop(), 1);
     let mut instance = stage.start("one").unwrap();
-    let message = json!({ "workspace": "shop", "user": "ann", "attributes": { "country": "US" } });
-    let address = instance.address().unwrap().unwrap();
-    let mut answer = ureq::post(format!("http://{address}/v1/messages"))
-        .header("content-type", "application/json")
-        .send(message.to_string())
-        .unwrap();
-    let answer = answer.body_mut().read_to_string().unwrap();
-    assert!(answer.contains("\"accepted\":1"), "{answer}");
+    send_by_http(&mut instance, &from("ann", "US"));
     let expected: Members = [("ann".to_string(), ["north-americans".to_string()].into())].into();
     assert_eq!(instance.members().unwrap(), expected);
     assert_eq!(read_told(&stage, &expected).unwrap().transitions, 1);
@@ -257,6 +261,137 @@ fn a_user_who_sends_more_than_a_write_may_hold_is_taken_in_parts() {
     let taken = instance.metric("muster_messages_total{workspace=\"shop\"}").unwrap();
     assert_eq!(taken as usize, load.all().count());
     assert_eq!(instance.metric("muster_dead_letters_total").unwrap(), 0.0);
+    instance.stop().unwrap();
+}
+
+/// All of them together are more rows than the database takes in one write, and than its driver sends.
+#[test]
+fn a_user_whose_events_are_spread_over_years_is_taken_in_parts() {
+    let stage = stage_with(&shop(), 1);
+    let begin = 1_767_225_600_000_i64;
+    let hour = |at: i64| begin - 2 * 3_600_000 * at;
+    let message = |of: i64| {
+        let looked =
+            |at: i64| json!({ "name": format!("look-{}", at % 70), "time": hour(at / 70) });
+        let events: Vec<_> = (of * 1_000..(of + 1) * 1_000).map(looked).collect();
+        json!({ "workspace": "shop", "user": "ann", "attributes": { "country": "US" },
+            "events": events })
+    };
+    let messages: Vec<_> = (0..70).map(message).collect();
+    let load = send(&stage, &messages, begin + 30);
+    let expected: Members = [("ann".to_string(), ["north-americans".to_string()].into())].into();
+    let together = stage.settings("one", "[ingest]\nbatch_wait = \"4s\"\n").unwrap();
+    let mut instance = Instance::start(&together).unwrap();
+    instance.wait_ready().unwrap();
+    held(&mut instance, &expected, &stage);
+    let taken = instance.metric("muster_messages_total{workspace=\"shop\"}").unwrap();
+    assert_eq!(taken as usize, load.all().count());
+    assert_eq!(instance.metric("muster_late_total").unwrap(), 0.0);
+    instance.stop().unwrap();
+}
+
+/// Her messages take several turns, in each of which others' count.
+#[test]
+fn a_user_who_is_taken_in_parts_holds_up_nobody_else() {
+    let stage = stage_with(&shop(), 1);
+    let begin = 1_767_225_600_000_i64;
+    let message = |of: i64| {
+        let looked = |at: i64| json!({ "name": format!("look-{at}"), "time": begin - of });
+        let events: Vec<_> = (0..1_000).map(looked).collect();
+        json!({ "workspace": "shop", "user": "ann", "events": events })
+    };
+    let messages: Vec<_> = (0..40).map(message).collect();
+    let together = stage.settings("one", "[ingest]\nbatch_wait = \"4s\"\n").unwrap();
+    let mut instance = Instance::start(&together).unwrap();
+    instance.wait_ready().unwrap();
+    let load = Load::of(messages.iter().map(ToString::to_string).collect(), begin + 30).unwrap();
+    load.send(&stage, Duration::ZERO).unwrap();
+    until("her messages have come", || {
+        let waiting = instance.metric("muster_queue_messages")?;
+        Ok(if waiting >= 40.0 { Ok(()) } else { Err(waiting.to_string()) })
+    })
+    .unwrap();
+    send_by_http(&mut instance, &from("bob", "FR"));
+    let left = instance.metric("muster_queue_messages").unwrap();
+    assert!(left >= 8.0, "all of hers were answered with his, but for {left}");
+    until("everything is acknowledged", || stage.is_drained()).unwrap();
+    instance.stop().unwrap();
+}
+
+/// Every turn has messages, and something of the turn before is always yet to be told.
+#[test]
+fn timers_fire_beside_messages_that_never_cease() {
+    const BUYERS: i64 = 40;
+    const SENDERS: i64 = 24;
+    let stage = stage_with(&shop(), 1);
+    let begin = 1_767_225_600_000_i64;
+    let mut instance = stage.start("one").unwrap();
+    let bought = |user: i64| {
+        json!({ "workspace": "shop", "user": format!("buyer-{user}"),
+            "events": [{ "name": "purchase", "time": begin, "properties": { "amount": 1 } }] })
+    };
+    send(&stage, &(0..BUYERS).map(bought).collect::<Vec<_>>(), begin + 1);
+    until("all have bought", || {
+        let found = instance.members()?.len() as i64;
+        Ok(if found == BUYERS { Ok(()) } else { Err(found.to_string()) })
+    })
+    .unwrap();
+    let address = instance.address().unwrap().unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let is_over = &is_over;
+            scope.spawn(move || {
+                let countries = ["US", "FR"].into_iter().cycle();
+                for (at, country) in (0..).zip(countries) {
+                    let message = json!({ "workspace": "shop", "user": format!("sender-{sender}"),
+                        "time": begin + 20_000 + at, "attributes": { "country": country } });
+                    post_to(address, &message);
+                    if is_over.load(Ordering::Acquire) {
+                        return;
+                    }
+                }
+            });
+        }
+        let left = until_within(Duration::from_secs(30), "nobody has bought lately", || {
+            let members = instance.members()?;
+            let left = members.keys().filter(|user| user.starts_with("buyer")).count();
+            Ok(if left == 0 { Ok(()) } else { Err(format!("{left} are left")) })
+        });
+        is_over.store(true, Ordering::Release);
+        left.unwrap();
+    });
+    instance.stop().unwrap();
+}
+
+/// There are more of them than are looked for together, and all come before hers.
+#[test]
+fn timers_of_a_workspace_without_rules_hold_up_no_others() {
+    let stage = stage_with(&shop(), 1);
+    let begin = 1_767_225_600_000_i64;
+    let span = (begin - 600_000) / 600_000;
+    let noted = "INSERT INTO {}.timer_spans (id, span, part, noted) VALUES (0, ";
+    stage.meddle(&format!("{noted}{span}, 0, true)")).unwrap();
+    for piece in 0..50 {
+        let timer = |at: i64| {
+            let at = piece * 100 + at;
+            format!(
+                "INSERT INTO {{}}.timers (span, part, at, workspace, user) \
+                 VALUES ({span}, 0, {}, 'elsewhere', 'u{at}'); ",
+                span * 600_000 + at
+            )
+        };
+        let timers: String = (0..100).map(timer).collect();
+        stage.meddle(&format!("BEGIN UNLOGGED BATCH {timers} APPLY BATCH")).unwrap();
+    }
+    let mut instance = stage.start("one").unwrap();
+    let bought = json!({ "workspace": "shop", "user": "ann",
+        "events": [{ "name": "purchase", "time": begin, "properties": { "amount": 1 } }] });
+    send(&stage, &[bought], begin + 1);
+    let is_in = ("ann".to_string(), ["recent-buyers".to_string()].into());
+    instance.wait_members(&[is_in].into()).unwrap();
+    send(&stage, &[], begin + 20_000);
+    instance.wait_members(&Members::new()).unwrap();
     instance.stop().unwrap();
 }
 

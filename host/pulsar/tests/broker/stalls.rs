@@ -158,6 +158,7 @@ async fn a_source_waits_for_its_dead_letters_topic_too() -> Result<()> {
     let reason = waits(&mut status).await?;
     let expected = format!("`persistent://public/default/{}`: ", stage.dead_letters());
     assert!(reason.starts_with(&expected), "{reason}");
+    soon("whoever has none", source.acknowledger().dead_letters(Vec::new())).await;
     stage.admin.create_topic(&stage.dead_letters(), 0)?;
     soon("the letter", writing).await?;
     assert_eq!(*status.borrow_and_update(), Status::Connected);

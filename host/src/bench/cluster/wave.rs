@@ -6,7 +6,7 @@ use super::super::report::Durations;
 use super::{ClusterScale, LOOK_EVERY, Subject, WORKSPACE};
 use crate::store::UserKey;
 use anyhow::Context;
-use muster_core::{Event, Message, Time};
+use muster_core::{Event, Message, Time, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,7 +28,20 @@ const LATER_PART: u64 = 4;
 const PIECE: usize = 2_000;
 /// How long the wave may take.
 const WAVE_TIME_MAX: Duration = Duration::from_secs(1_500);
-const RULES: &str = "audiences: [{ id: lately, where: { event: look, within: 60s } }]";
+/// One in so many live users enters or leaves an audience by each of her messages.
+const TOLD_PART: u64 = 10;
+const RULES: &str = "audiences:
+  - { id: lately, where: { event: look, within: 60s } }
+  - { id: high, where: { profile: { tone: high } } }
+";
+
+/// How long live messages took, by whether they brought anything about.
+#[derive(Default)]
+struct Live {
+    all: Durations,
+    told: Durations,
+    untold: Durations,
+}
 
 pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
     let node = scale.config.store.cql.nodes.first().cloned().unwrap_or_default();
@@ -67,18 +80,25 @@ pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
         scale.timers
     ));
     let done = scale.timers - left;
+    let part = format!("one in {TOLD_PART} of them brings a transition about");
     report.add("until they were fired", seconds, "s");
     let in_time = format!("timers not fired within {} s", WAVE_TIME_MAX.as_secs());
     report.add_with_goal(in_time, left as f64, "", "none");
     report.add("timers fired a second", done as f64 / seconds, "/s");
-    for (when, durations) in [("before", &mut quiet), ("meanwhile", &mut busy)] {
-        let median = durations.quantile(0.5) / 1e3;
-        report.add(format!("median of live messages {when}"), median, "ms");
+    let of = |live: &mut Live, quantile: f64| {
+        [&mut live.all, &mut live.told, &mut live.untold].map(|all| all.quantile(quantile) / 1e3)
+    };
+    let medians = [of(&mut quiet, 0.5), of(&mut busy, 0.5)];
+    let slowest = [of(&mut quiet, 0.99), of(&mut busy, 0.99)];
+    let kinds = [format!("all, {part}"), "those that do".to_string(), "the others".to_string()];
+    for (kind, name) in kinds.iter().enumerate() {
+        for (when, at) in ["before", "meanwhile"].into_iter().zip([0, 1]) {
+            report.add(format!("{name}: median {when}"), medians[at][kind], "ms");
+            report.add(format!("{name}: p99 {when}"), slowest[at][kind], "ms");
+        }
+        let times = slowest[1][kind] / slowest[0][kind];
+        report.add_with_goal(format!("{name}: p99 is longer by"), times, "times", "less than 2");
     }
-    let (calm, wave) = (quiet.quantile(0.99) / 1e3, busy.quantile(0.99) / 1e3);
-    report.add("p99 of live messages before", calm, "ms");
-    report.add("p99 of live messages meanwhile", wave, "ms");
-    report.add_with_goal("that is", wave / calm, "times", "less than 2");
     report.add(format!("{later} timers while no messages come, fired a second"), in_peace, "/s");
     Ok(report)
 }
@@ -97,7 +117,8 @@ fn make(subject: &Subject, users: u64, name: char, at: i64) -> anyhow::Result<()
 fn members(subject: &Subject, name: char) -> anyhow::Result<u64> {
     let store = &subject.service.store;
     let audiences = store.audience_ids()?;
-    let (audience, _) = audiences.first().context("the audience has no id")?;
+    let audience = audiences.iter().find(|(_, name)| **name == *"lately");
+    let (audience, _) = audience.context("the audience has no id")?;
     let (mut found, mut after) = (0, None);
     loop {
         let page = store.members(WORKSPACE, *audience, after.as_deref(), PIECE)?;
@@ -108,12 +129,12 @@ fn members(subject: &Subject, name: char) -> anyhow::Result<u64> {
 }
 
 /// Sends messages of many users until it is told to end, each at its time, however late those before it are
-/// answered. Gives how long after that time each was durable.
+/// answered. Gives how long after that time each was durable, and published what it brought about.
 fn live(
     subject: &Subject,
     at: i64,
     mut ends: impl FnMut() -> anyhow::Result<bool>,
-) -> anyhow::Result<Durations> {
+) -> anyhow::Result<Live> {
     let is_over = Arc::new(AtomicBool::new(false));
     let (service, is_ending) = (subject.service.clone(), is_over.clone());
     let sending = subject.runtime.spawn(async move {
@@ -124,16 +145,28 @@ fn live(
                 break;
             }
             tokio::time::sleep_until(due).await;
-            let message = (key(&format!("live-{}", number % LIVE_USERS)), look(at));
+            let (user, round) = (number % LIVE_USERS, number / LIVE_USERS);
+            let is_told = user % TOLD_PART == 0;
+            let mut message = look(at);
+            if is_told {
+                let tone = if round % 2 == 0 { "high" } else { "low" };
+                message.attributes = vec![("tone".into(), Some(Value::Text(tone.into())))];
+            }
+            let message = (key(&format!("live-{user}")), message);
             let permit = service.worker.reserve(1)?;
             let durable = service.worker.deliver(vec![message], Vec::new(), permit);
             let answer = async move { durable.await.map(|answer| answer.map(|_| due.elapsed())) };
-            answers.push(tokio::spawn(answer));
+            answers.push((is_told, tokio::spawn(answer)));
             due += Duration::from_secs(1) / LIVE_RATE;
         }
-        let mut durations = Durations::default();
-        for answer in answers {
-            durations.add(answer.await???);
+        let mut durations = Live::default();
+        for (is_told, answer) in answers {
+            let took = answer.await???;
+            durations.all.add(took);
+            match is_told {
+                true => durations.told.add(took),
+                false => durations.untold.add(took),
+            }
         }
         anyhow::Ok(durations)
     });

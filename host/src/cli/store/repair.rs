@@ -1,7 +1,8 @@
 //! What a repair of a user found, did, and could not bring back.
 
+use super::clock_max;
 use crate::cli::{Exit, Format};
-use crate::config::StoreSettings;
+use crate::config::Config;
 use crate::group::is_shadow;
 use crate::service::cql_settings;
 use crate::store::{CqlMetrics, CqlStore, Damage, Repair, Repaired, UserKey};
@@ -9,10 +10,10 @@ use anyhow::bail;
 use serde_json::json;
 use std::io::Write;
 
-pub(super) fn run(store: &StoreSettings, key: &UserKey, format: Format) -> anyhow::Result<Exit> {
-    let store = CqlStore::open(&cql_settings(store)?, CqlMetrics::default())?;
+pub(super) fn run(config: &Config, key: &UserKey, format: Format) -> anyhow::Result<Exit> {
+    let store = CqlStore::open(&cql_settings(&config.store)?, CqlMetrics::default())?;
     let UserKey { workspace, user } = key;
-    let said = match (store.repair(key, &is_shadow)?, format) {
+    let said = match (store.repair(key, &is_shadow, clock_max(config))?, format) {
         (Repair::Unknown, _) => {
             bail!("nothing is kept of user `{user}` in workspace `{workspace}`: check both names")
         }

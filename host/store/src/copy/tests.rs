@@ -37,10 +37,10 @@ fn what_is_gone_from_the_original_is_known_to_be_in_its_copies() {
     fill(&original);
     let gone = original.forgotten("w").unwrap();
     assert_eq!(gone, [("buy".into(), at(HOUR))]);
-    let copied = copy(&original, &memory, &mut |_, _, _| {}).unwrap();
+    let copied = copy(&original, &memory, Time::MAX, &mut |_, _, _| {}).unwrap();
     assert_eq!((copied.users, copied.events), (2, 5));
     let back = open("back");
-    assert_eq!(copy(&memory, &back, &mut |_, _, _| {}).unwrap(), copied);
+    assert_eq!(copy(&memory, &back, Time::MAX, &mut |_, _, _| {}).unwrap(), copied);
     drop(back);
     for store in [&memory as &dyn Store, &open("back")] {
         assert_eq!(store.forgotten("w").unwrap(), gone);

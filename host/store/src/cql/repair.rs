@@ -116,6 +116,7 @@ impl Shared {
         &self,
         key: &UserKey,
         is_shadow: &dyn Fn(&[u8]) -> bool,
+        clock_max: Time,
     ) -> Result<Repair, CqlError> {
         let mut backoff = Backoff::default();
         let mut tried: Option<Mend> = None;
@@ -131,7 +132,7 @@ impl Shared {
             if row.is_empty && history.events == 0 {
                 return Ok(Repair::Unknown);
             }
-            let at = self.clock().previous();
+            let at = self.clock().min(clock_max).previous();
             let Some(mend) = row.mend(&history, &index, at, is_shadow) else {
                 return Ok(Repair::Whole);
             };

@@ -40,8 +40,8 @@ statements! {
     write_timer_span: prepare "INSERT INTO {}.timer_spans (id, span, part, noted) VALUES (0, ?, ?, true)",
     delete_timer_span: prepare "DELETE FROM {}.timer_spans USING TIMESTAMP ? WHERE id = 0 AND span = ? \
         AND part = ?",
-    timers: prepare "SELECT at, workspace, user FROM {}.timers WHERE span = ? AND part = ? AND at >= ? \
-        AND at < ? LIMIT ?",
+    timers: prepare "SELECT at, workspace, user FROM {}.timers WHERE span = ? AND part = ? \
+        AND (at, workspace, user) >= (?, ?, ?) AND (at) < (?) LIMIT ?",
     write_timer: prepare "INSERT INTO {}.timers (span, part, at, workspace, user) VALUES (?, ?, ?, ?, ?) \
         USING TIMESTAMP ?",
     delete_timer: prepare "DELETE FROM {}.timers USING TIMESTAMP ? WHERE span = ? AND part = ? AND at = ? \

@@ -23,11 +23,16 @@ type Place = (i64, i32);
 
 type Due = (Time, UserKey);
 
+/// A row of a place: an instant in milliseconds, a workspace and a user.
+type Position = (i64, String, String);
+
 /// How long a span is: what was deleted in it is passed by whenever the rest is read.
 const SPAN_MS: i64 = 600_000;
 /// So often all spans are looked for, and read from their beginning, not only those that have come since and
 /// from where reading ended: that finds what others wrote behind that place.
 const LOOK_BACK_EVERY: Duration = Duration::from_secs(10);
+/// The same while there are more timers than are asked for: looking back passes by all that were used up.
+const LOOK_BACK_MEANWHILE: Duration = Duration::from_secs(60);
 /// A span is let go of only so long after its end, and only if what was noted of it was noted so long ago:
 /// clocks differ, and who notes it may be slow to write the timer.
 const SPAN_KEPT_MS: i64 = 600_000;
@@ -51,15 +56,17 @@ pub(super) struct Timers {
     last: Option<i64>,
     read: HashMap<Place, Progress>,
     looked_back: Option<Instant>,
+    /// Whether there were more than were asked for last.
+    has_more: bool,
     /// The machine's clock at the last commit, in milliseconds.
     pub(super) made_ms: Option<i64>,
 }
 
 /// How far a place was read.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Progress {
-    /// Where reading begins.
-    from: i64,
+    /// Where reading begins: behind what was used up of one instant too, which may be a whole wave.
+    from: Position,
     /// Whether this process wrote there since reading began last.
     is_written: bool,
 }
@@ -99,7 +106,7 @@ impl Timers {
     fn to_be_read(&self, division: &Division, last: i64) -> Vec<Vec<Place>> {
         let mut pieces: Vec<Vec<Place>> = Vec::new();
         let is_read =
-            |place: &Place| self.read.get(place).is_some_and(|read| read.from >= end_of(place.0));
+            |place: &Place| self.read.get(place).is_some_and(|read| read.from.0 >= end_of(place.0));
         let known = self.known.range(..=(last, i32::MAX)).map(|(place, _)| *place);
         for place in known.filter(|place| division.is_mine(place.1) && !is_read(place)) {
             match pieces.last_mut() {
@@ -125,7 +132,8 @@ impl Shared {
         let (last, begun) = (span_of(until), Instant::now());
         let (looks_back, from) = {
             let timers = lock(&self.timers);
-            let looked = timers.looked_back.filter(|looked| looked.elapsed() <= LOOK_BACK_EVERY);
+            let every = if timers.has_more { LOOK_BACK_MEANWHILE } else { LOOK_BACK_EVERY };
+            let looked = timers.looked_back.filter(|looked| looked.elapsed() <= every);
             // Others' clocks are a little behind.
             let from = looked.and(timers.last).map_or(i64::MIN, |seen| seen.min(last) - 1);
             (looked.is_none(), from)
@@ -157,6 +165,7 @@ impl Shared {
         }
         due.sort_unstable();
         due.truncate(limit);
+        lock(&self.timers).has_more = due.len() >= limit;
         Ok(due)
     }
 
@@ -197,18 +206,21 @@ impl Shared {
         let from = {
             let mut timers = lock(&self.timers);
             // A row with what is no instant was written by nobody: it is not asked for.
-            let begin = Progress { from: Time::MIN.milliseconds(), is_written: false };
+            let begin = (Time::MIN.milliseconds(), String::new(), String::new());
+            let begin = Progress { from: begin, is_written: false };
             let progress = timers.read.entry(place).or_insert(begin);
             progress.is_written = false;
-            progress.from
+            progress.from.clone()
         };
         let until = until.milliseconds();
         let (span, part) = place;
-        let values = (span, part, from, until, i32::try_from(limit).unwrap_or(i32::MAX));
+        let (at, workspace, user) = &from;
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let values = (span, part, at, workspace, user, until, limit);
         let statement = &self.statements.timers;
-        let rows =
-            self.database.rows::<(i64, String, String)>("read_timers", statement, values).await?;
-        let first = rows.first().map_or(until, |(at, _, _)| *at);
+        let rows = self.database.rows::<Position>("read_timers", statement, values).await?;
+        let first = rows.first().cloned();
+        let first = first.unwrap_or_else(|| (until, String::new(), String::new()));
         if let Some(read) = lock(&self.timers).read.get_mut(&place)
             && !read.is_written
         {
@@ -267,7 +279,8 @@ impl Shared {
         }
         let mut timers = lock(&self.timers);
         if let Some(read) = timers.read.get_mut(&(span, part)) {
-            *read = Progress { from: at.milliseconds().min(read.from), is_written: true };
+            let written = (at.milliseconds(), key.workspace.to_string(), key.user.to_string());
+            *read = Progress { from: written.min(read.from.clone()), is_written: true };
         }
         Ok(())
     }

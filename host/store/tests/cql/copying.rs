@@ -101,7 +101,8 @@ fn everything_goes_over_and_comes_back() {
     let (from, shared, back) = (embedded(&folder), settings.open(), embedded(&other));
     let keys = fill(&from);
     let mut said = Vec::new();
-    let copied = copy(&from, &shared, &mut |what, done, of| said.push((what, done, of))).unwrap();
+    let copied =
+        copy(&from, &shared, Time::MAX, &mut |what, done, of| said.push((what, done, of))).unwrap();
     assert_eq!((copied.users, copied.documents), (700, 2));
     assert_eq!(copied.events, (0..700).map(|number| number % 5).sum::<u64>());
     assert_eq!(copied.members, (0..700).filter(|number| number % 3 == 0).count() as u64);
@@ -119,8 +120,8 @@ fn everything_goes_over_and_comes_back() {
     drop(shared);
     let settings = Fresh::made();
     let shared = settings.open();
-    copy(&from, &shared, &mut |_, _, _| {}).unwrap();
-    assert_eq!(copy(&shared, &back, &mut |_, _, _| {}).unwrap(), copied);
+    copy(&from, &shared, Time::MAX, &mut |_, _, _| {}).unwrap();
+    assert_eq!(copy(&shared, &back, Time::MAX, &mut |_, _, _| {}).unwrap(), copied);
     assert_eq!(all(&back, &keys), all(&from, &keys));
 }
 
@@ -148,10 +149,10 @@ fn what_is_gone_from_an_embedded_store_is_known_in_a_database_and_back() {
         .unwrap();
     let gone = [("buy".into(), at(HOUR))];
     assert_eq!(from.forgotten("w").unwrap(), gone);
-    copy(&from, &settings.open(), &mut |_, _, _| {}).unwrap();
+    copy(&from, &settings.open(), Time::MAX, &mut |_, _, _| {}).unwrap();
     let shared = settings.open();
     assert_eq!(shared.forgotten("w").unwrap(), gone);
-    copy(&shared, &back, &mut |_, _, _| {}).unwrap();
+    copy(&shared, &back, Time::MAX, &mut |_, _, _| {}).unwrap();
     assert_eq!(back.forgotten("w").unwrap(), gone);
 }
 
@@ -163,9 +164,9 @@ fn what_is_gone_from_a_database_is_known_in_its_copies_and_goes_on() {
     put_kept(&from, HOUR, 2 * HOUR);
     from.commit(Commit { clock: at(9 * HOUR), ..commit(Vec::new()) }).unwrap();
     let gone = [("buy".into(), at(7 * HOUR))];
-    copy(&from, &backup, &mut |_, _, _| {}).unwrap();
+    copy(&from, &backup, Time::MAX, &mut |_, _, _| {}).unwrap();
     assert_eq!(backup.forgotten("w").unwrap(), gone);
-    copy(&backup, &other, &mut |_, _, _| {}).unwrap();
+    copy(&backup, &other, Time::MAX, &mut |_, _, _| {}).unwrap();
     assert_eq!(other.forgotten("w").unwrap(), gone);
     // What is kept for longer takes nothing back, and adds to it when its own time is over.
     let buys = vec![arrival(3, "buy", 10 * HOUR)];
@@ -192,7 +193,7 @@ fn a_copy_that_does_not_know_what_is_gone_is_none() {
             "UPDATE {keyspace}.forgotten SET until = 7 WHERE workspace = 'w' AND event = 'buy'"
         ),
     ] {
-        let refused = copy(&from, &target.open(), &mut |what, _, _| {
+        let refused = copy(&from, &target.open(), Time::MAX, &mut |what, _, _| {
             if what == "copied" {
                 run(&change);
             }
@@ -213,7 +214,7 @@ fn what_the_original_lets_go_of_meanwhile_is_in_the_copy() {
     let from = fresh.open();
     put_kept(&from, 0, 5_000);
     let ann = key("w", "ann");
-    let copied = copy(&from, &to, &mut |what, _, _| {
+    let copied = copy(&from, &to, Time::MAX, &mut |what, _, _| {
         if what == "copied" {
             crate::place::eventually("an event is gone", || history_of(&from, &ann) == [2]);
         }
@@ -232,14 +233,14 @@ fn a_user_whose_row_does_not_decode_is_named() {
     run(&format!(
         "UPDATE {keyspace}.users SET version = 0x07 WHERE workspace = 'w' AND user = 'bob'"
     ));
-    let said = copy(&from, &to, &mut |_, _, _| {}).unwrap_err().to_string();
+    let said = copy(&from, &to, Time::MAX, &mut |_, _, _| {}).unwrap_err().to_string();
     let expected = "table `users` is damaged in what it keeps of user `bob` of workspace `w`: \
                     restore it from a backup, or run `muster store repair` where the store is a database";
     assert_eq!(said, expected);
 }
 
 fn refuses(from: &dyn Store, to: &CqlStore) {
-    let refused = copy(from, to, &mut |_, _, _| {}).unwrap_err();
+    let refused = copy(from, to, Time::MAX, &mut |_, _, _| {}).unwrap_err();
     assert!(matches!(refused, CopyError::NotEmpty), "{refused}");
 }
 
@@ -252,7 +253,7 @@ fn a_store_in_which_there_is_something_is_not_copied_to() {
     tell(&store, vec![crate::make::user(&key("w", "ann"))]);
     refuses(&from, &store);
     // Nor can it be copied itself: it holds what the core does not read.
-    let said = copy(&store, &from, &mut |_, _, _| {}).unwrap_err().to_string();
+    let said = copy(&store, &from, Time::MAX, &mut |_, _, _| {}).unwrap_err().to_string();
     assert_eq!(
         said,
         "the record of user `ann` in workspace `w` is damaged: restore it from a backup"
@@ -276,7 +277,7 @@ fn what_is_untold_goes_along_and_is_told_there() {
     put(&store, vec![told]);
     let target = Fresh::made();
     let other = target.open();
-    copy(&store, &other, &mut |_, _, _| {}).unwrap();
+    copy(&store, &other, Time::MAX, &mut |_, _, _| {}).unwrap();
     drop(other);
     let other = target.open();
     let left = other.recover().unwrap().unwrap();
@@ -291,7 +292,7 @@ fn what_somebody_changes_meanwhile_is_found() {
     let (from, to) = (embedded(&folder), fresh.open());
     let keys = fill(&from);
     let mut is_changed = false;
-    let refused = copy(&from, &to, &mut |what, done, of| {
+    let refused = copy(&from, &to, Time::MAX, &mut |what, done, of| {
         if what == "copied" && done == of && !is_changed {
             is_changed = true;
             let other =
@@ -341,7 +342,7 @@ fn what_a_process_that_was_killed_left_behind_holds_no_copy_up() {
         "INSERT INTO {keyspace}.timer_spans (id, span, part, noted) VALUES (0, 0, 0, true)"
     ));
     let other = target.open();
-    copy(&store, &other, &mut |_, _, _| {}).unwrap();
+    copy(&store, &other, Time::MAX, &mut |_, _, _| {}).unwrap();
     assert_eq!(other.members("w", vip(), None, 9).unwrap(), [(ann.user.clone(), at(5))]);
     assert_eq!(other.due(Time::MAX, 9).unwrap(), [(at(1_059), ann)]);
 }
@@ -351,7 +352,7 @@ fn a_copy_without_a_member_or_a_timer_is_none() {
     for (table, what) in [("members", "audience `vip`"), ("timers", "the timer of user `ann`")] {
         let (fresh, target) = (Fresh::made(), Fresh::made());
         let (store, other) = (of_one(&fresh).0, target.open());
-        let refused = copy(&store, &other, &mut |what, _, _| {
+        let refused = copy(&store, &other, Time::MAX, &mut |what, _, _| {
             if what == "copied" {
                 run(&format!("TRUNCATE {}.{table}", target.keyspace));
             }
@@ -368,7 +369,7 @@ fn nothing_goes_over_and_then_names_of_any_kind() {
     let folder = tempfile::tempdir().unwrap();
     let fresh = Fresh::made();
     let (from, to) = (embedded(&folder), fresh.open());
-    assert_eq!(copy(&from, &to, &mut |_, _, _| {}).unwrap(), Copied::default());
+    assert_eq!(copy(&from, &to, Time::MAX, &mut |_, _, _| {}).unwrap(), Copied::default());
     let names = ["it's", "\"q\"", "日本\n", " "];
     let of = |name: &str| UserCommit {
         state: state(1),
@@ -376,7 +377,7 @@ fn nothing_goes_over_and_then_names_of_any_kind() {
         ..crate::make::user(&key(name, name))
     };
     tell(&from, names.map(of).to_vec());
-    copy(&from, &to, &mut |_, _, _| {}).unwrap();
+    copy(&from, &to, Time::MAX, &mut |_, _, _| {}).unwrap();
     for name in names {
         assert_eq!(to.users(name, None, 9).unwrap(), [Arc::from(name)]);
     }
@@ -386,12 +387,17 @@ fn nothing_goes_over_and_then_names_of_any_kind() {
 fn a_store_that_others_work_on_is_not_copied() {
     let (cluster, folder) = (Fresh::made(), TempDir::new().unwrap());
     let (ours, at_work) = (cluster.open(), cluster.open());
-    let refused = |from: &dyn Store, to: &dyn Store| copy(from, to, &mut |_, _, _| {}).unwrap_err();
+    let refused = |from: &dyn Store, to: &dyn Store| {
+        copy(from, to, Time::MAX, &mut |_, _, _| {}).unwrap_err()
+    };
     // The one that was there first hears of the other before long.
     crate::place::eventually("the other is known of", || ours.companions() == 1);
     assert!(matches!(refused(&ours, &embedded(&folder)), CopyError::InUse(1)));
     assert!(matches!(refused(&embedded(&folder), &ours), CopyError::InUse(1)));
     drop(at_work);
     crate::place::eventually("it is gone", || ours.companions() == 0);
-    assert_eq!(copy(&ours, &embedded(&folder), &mut |_, _, _| {}).unwrap(), Copied::default());
+    assert_eq!(
+        copy(&ours, &embedded(&folder), Time::MAX, &mut |_, _, _| {}).unwrap(),
+        Copied::default()
+    );
 }

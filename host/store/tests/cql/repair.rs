@@ -97,7 +97,7 @@ impl Place {
     }
 
     fn repair(&self) -> Repair {
-        self.store.repair(&self.ann, &|shadow| shadow == b"shadow").unwrap()
+        self.store.repair(&self.ann, &|shadow| shadow == b"shadow", Time::MAX).unwrap()
     }
 
     fn repaired(&self) -> Repaired {
@@ -315,7 +315,7 @@ fn who_is_whole_or_not_known_is_left_alone() {
     assert_eq!(place.repair(), Repair::Whole);
     assert_eq!(place.all(), before);
     let nobody = someone();
-    assert_eq!(place.store.repair(&nobody, &|_| true).unwrap(), Repair::Unknown);
+    assert_eq!(place.store.repair(&nobody, &|_| true, Time::MAX).unwrap(), Repair::Unknown);
     assert_eq!(stamp_of(&place.store, &nobody).version, None);
 }
 
@@ -329,7 +329,7 @@ fn history_that_is_damaged_is_for_somebody_to_decide_about() {
         place.ann.workspace,
     ));
     let before = place.all();
-    let refused = place.store.repair(&place.ann, &|_| true).unwrap_err().to_string();
+    let refused = place.store.repair(&place.ann, &|_| true, Time::MAX).unwrap_err().to_string();
     let (explained, deletion) = refused.split_once("DELETE").unwrap();
     let workspace = &place.ann.workspace;
     assert_eq!(
@@ -357,11 +357,12 @@ fn who_is_quicker_to_write_her_is_not_overwritten() {
         ..membership(&place.ann, 8, None)
     };
     // Between its reading and its writing.
-    let found = place.store.repair(&place.ann, &|_| {
+    let is_shadow = |_: &[u8]| {
         let commit = || put(&other, vec![quicker.clone()]);
         std::thread::scope(|scope| drop(scope.spawn(commit).join().unwrap()));
         false
-    });
+    };
+    let found = place.store.repair(&place.ann, &is_shadow, Time::MAX);
     assert_eq!(found.unwrap(), Repair::Whole);
     assert_eq!(transitions(&state_of(&place.store, &place.ann).unwrap()), Ok(8));
     assert_eq!(place.is_vip(), []);
