@@ -27,21 +27,13 @@ struct Users {
 }
 
 impl Written {
-    /// Notes that users were decided now, and lets go of those who were before their rules were last seen to
-    /// be those in force.
+    /// Lets go of users who were decided before their rules were last seen to be those in force, and notes that
+    /// others were decided now.
     pub(super) fn note<'a>(
         &mut self,
         users: impl Iterator<Item = &'a UserKey>,
         rules_seen: &HashMap<Arc<str>, Instant>,
     ) {
-        let now = Instant::now();
-        for key in users {
-            let of = self.0.entry(key.workspace.clone()).or_default();
-            match of.at.len() < USERS_MAX {
-                true => drop(of.at.insert(key.user.clone(), now)),
-                false => of.beyond = Some(now),
-            }
-        }
         for (workspace, of) in &mut self.0 {
             let seen = rules_seen.get(workspace).copied();
             if of.seen != seen {
@@ -49,6 +41,16 @@ impl Written {
                 let may_be_behind = |at: &Instant| seen.is_none_or(|seen| *at >= seen);
                 of.at.retain(|_, at| may_be_behind(at));
                 of.beyond = of.beyond.filter(may_be_behind);
+            }
+        }
+        let now = Instant::now();
+        for key in users {
+            let of = self.0.entry(key.workspace.clone()).or_default();
+            let has_room = of.at.len() < USERS_MAX;
+            match of.at.get_mut(&key.user) {
+                Some(at) => *at = now,
+                None if has_room => drop(of.at.insert(key.user.clone(), now)),
+                None => of.beyond = Some(now),
             }
         }
     }
@@ -95,11 +97,11 @@ mod tests {
             (0..=USERS_MAX).map(|number| key("a", &number.to_string())).collect();
         written.note(users.iter(), &HashMap::new());
         let seen: HashMap<Arc<str>, Instant> = [("a".into(), Instant::now())].into();
-        let mut later = Written::default();
-        std::mem::swap(&mut later, &mut written);
         written.note(users.iter(), &seen);
         assert_eq!(taken(&mut written, "a"), None);
-        later.note([key("a", "ann")].iter(), &seen);
-        assert_eq!(taken(&mut later, "a"), Some(vec!["ann".to_string()]));
+        written.note(users.iter(), &HashMap::new());
+        let seen: HashMap<Arc<str>, Instant> = [("a".into(), Instant::now())].into();
+        written.note([key("a", "ann")].iter(), &seen);
+        assert_eq!(taken(&mut written, "a"), Some(vec!["ann".to_string()]));
     }
 }

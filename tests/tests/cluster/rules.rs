@@ -26,6 +26,13 @@ fn wait_audience(instance: &mut Instance, id: &str) {
     .unwrap();
 }
 
+/// So many audiences that nobody is in.
+fn audiences(count: usize) -> String {
+    let audience =
+        |at| format!("  - {{ id: a{at}, where: {{ profile: {{ country: C{at} }} }} }}\n");
+    (0..count).map(audience).collect()
+}
+
 const DEPLOYED: &str = "audiences:
   - { id: japanese, where: { profile: { country: JP } } }
   - { id: north-americans, where: { profile: { country: { in: [US, CA] } } } }
@@ -73,6 +80,50 @@ fn a_version_deployed_by_one_instance_decides_at_all_of_them() {
         Ok(if left == 0 { Ok(()) } else { Err(format!("{left} are still in")) })
     })
     .unwrap();
+}
+
+/// It decides users who have gone over already by the rules of before, and then takes the new ones over.
+#[test]
+fn users_do_not_stay_with_rules_that_an_instance_was_late_to_take_over() {
+    let stage = stage_with(&shop(), 4);
+    // Nobody is taken for gone meanwhile.
+    let start = |name: &str| {
+        let path = stage.settings(name, "").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let patient = text.replace("silence_max = \"2s\"", "silence_max = \"60s\"");
+        assert_ne!(patient, text);
+        std::fs::write(&path, patient).unwrap();
+        let mut instance = Instance::start(&path).unwrap();
+        instance.wait_ready().unwrap();
+        instance
+    };
+    let (mut one, mut two) = (start("one"), start("two"));
+    let message = |at: i64, attributes: &Value| {
+        let user = format!("u{at}");
+        json!({ "workspace": "shop", "user": user, "attributes": attributes }).to_string()
+    };
+    let all = |attributes: Value| (0..60).map(|at| message(at, &attributes)).collect();
+    let end = 1_767_225_700_000_i64;
+    let load = Load::of(all(json!({ "country": "JP" })), end).unwrap();
+    load.send(&stage, Duration::ZERO).unwrap();
+    until("everything is acknowledged", || stage.is_drained()).unwrap();
+    // They take a while to compile.
+    let text = DEPLOYED.replace("[US, CA]", "[US, CA, JP]") + &audiences(10_000);
+    let files = json!({ "definitions": [{ "name": "audiences.yaml", "text": text }] });
+    post(&mut one, "/v1/workspaces/shop/rules/versions", &files);
+    two.pause().unwrap();
+    post(&mut one, "/v1/workspaces/shop/rules/actions/promote", &json!({}));
+    let load = Load::of(all(json!({ "language": "ja" })), end + 10).unwrap();
+    load.send(&stage, Duration::ZERO).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    two.resume().unwrap();
+    wait_audience(&mut two, "japanese");
+    until("everything is acknowledged", || stage.is_drained()).unwrap();
+    let both = ["japanese", "north-americans"].map(str::to_string);
+    let is_in = |at: i64| (format!("u{at}"), both.clone().into());
+    one.wait_members(&(0..60).map(is_in).collect()).unwrap();
+    one.stop().unwrap();
+    two.stop().unwrap();
 }
 
 #[test]
@@ -150,9 +201,7 @@ fn rules_that_cannot_be_taken_over_hold_up_no_others_and_are_told() {
     let limits = "[modules.limits]\ncomponent_bytes = 20000\n";
     let mut two = Instance::start(&stage.settings("two", limits).unwrap()).unwrap();
     two.wait_ready().unwrap();
-    let large: String = (0..400)
-        .map(|at| format!("  - {{ id: a{at}, where: {{ profile: {{ country: C{at} }} }} }}\n"))
-        .collect();
+    let large = audiences(400);
     let deploy = |one: &mut Instance, workspace: &str, text: &str| {
         let files = json!({ "definitions": [{ "name": "audiences.yaml", "text": text }] });
         post(one, &format!("/v1/workspaces/{workspace}/rules/versions"), &files);
