@@ -242,7 +242,8 @@ fn arguments(jars: &Path, directory: &Path, bookie: u16) -> Vec<String> {
     arguments
 }
 
-/// The broker's configuration file.
+/// The broker's configuration file. What was sent is kept, though nobody has subscribed to it yet: readers of
+/// transitions come when all were told, and a ledger that was closed meanwhile would be gone.
 fn settings(service: u16, web: u16, secret: Option<&[u8; 32]>) -> String {
     let mut settings = format!(
         "clusterName=standalone\n\
@@ -260,6 +261,8 @@ fn settings(service: u16, web: u16, secret: Option<&[u8; 32]>) -> String {
          topicLevelPoliciesEnabled=false\n\
          transactionCoordinatorEnabled=false\n\
          keepAliveIntervalSeconds=5\n\
+         defaultRetentionTimeInMinutes=600\n\
+         defaultRetentionSizeInMB=-1\n\
          bookkeeperClientHealthCheckEnabled=false\n"
     );
     if let Some(secret) = secret {
