@@ -256,7 +256,8 @@ fn a_store_in_which_there_is_something_is_not_copied_to() {
     let said = copy(&store, &from, Time::MAX, &mut |_, _, _| {}).unwrap_err().to_string();
     assert_eq!(
         said,
-        "the record of user `ann` in workspace `w` is damaged: restore it from a backup"
+        "the record of user `ann` in workspace `w` is damaged: restore it from a backup, or run \
+         `muster store repair` where the store is a database"
     );
     let store = other.open();
     let documents = vec![("d".into(), Some(Vec::new()))];
