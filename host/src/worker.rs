@@ -30,7 +30,7 @@ pub use damaged::Aside;
 use damaged::DamagedUsers;
 use muster_core::Message;
 use recovery::Recovery;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +57,11 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
+    /// Whether it brought messages of any of these users.
+    fn is_of(&self, users: &HashSet<&UserKey>) -> bool {
+        self.users.iter().any(|key| users.contains(key))
+    }
+
     /// Notes those of these users whose messages it brought.
     fn put_aside(&mut self, aside: &Aside) {
         let found = self.users.iter().filter_map(|key| aside.get_key_value(key));

@@ -273,7 +273,7 @@ impl Acknowledger {
     ///
     /// It returns when the broker has confirmed all of them, however long that takes.
     pub async fn dead_letters(&self, refused: Vec<(Received, String)>) {
-        // Not even for whoever is writing letters is waited then.
+        // Whoever has none does not wait for those who are writing theirs.
         if refused.is_empty() {
             return;
         }

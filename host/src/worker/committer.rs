@@ -123,16 +123,14 @@ fn commit(shared: &Shared, teller: &Teller, mut job: Job) -> Option<Overtaken> {
     let overtaken = (!users.is_empty()).then(|| {
         shared.metrics.overtaken.inc_by(users.len() as u64);
         let lost: HashSet<&UserKey> = users.iter().collect();
-        let waits = |delivery: &mut Delivery| delivery.users.iter().any(|key| lost.contains(key));
+        let waits = |delivery: &mut Delivery| delivery.is_of(&lost);
         let deliveries = job.deliveries.extract_if(.., waits).collect();
         Overtaken { users, deliveries }
     });
     shared.metrics.batches.inc();
     // Whose messages brought nothing about does not wait until the others' is told.
     let whose: HashSet<&UserKey> = committed.told.iter().map(|(key, _)| key).collect();
-    let is_told = |delivery: &Delivery| {
-        !job.has_waited && !delivery.users.iter().any(|key| whose.contains(key))
-    };
+    let is_told = |delivery: &Delivery| !job.has_waited && !delivery.is_of(&whose);
     let (told, deliveries): (Vec<_>, Vec<_>) = job.deliveries.into_iter().partition(is_told);
     finish(shared, told, &Ok(()));
     if !committed.told.is_empty() || committed.note.is_some() || !deliveries.is_empty() {

@@ -309,11 +309,10 @@ impl Turns {
         later.for_each(|(key, messages)| self.take_again(key, messages));
         // Whoever has messages that are taken again waits for those.
         let again: HashSet<&UserKey> = self.again.iter().map(|(key, _)| key).collect();
-        let waits = |delivery: &mut Delivery| delivery.users.iter().any(|key| again.contains(key));
         let mut deliveries: Vec<Delivery> =
-            self.waiting.extract_if(.., |delivery| !waits(delivery)).collect();
+            self.waiting.extract_if(.., |delivery| !delivery.is_of(&again)).collect();
         let has_waited = !deliveries.is_empty();
-        self.waiting.extend(intake.deliveries.extract_if(.., |delivery| waits(delivery)));
+        self.waiting.extend(intake.deliveries.extract_if(.., |delivery| delivery.is_of(&again)));
         deliveries.append(&mut intake.deliveries);
         if !self.lanes.is_empty() || !deliveries.is_empty() {
             let metrics = &self.shared.metrics;

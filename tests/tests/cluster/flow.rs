@@ -22,6 +22,21 @@ fn held(instance: &mut Instance, expected: &Members, stage: &Stage) {
     until("everything is acknowledged", || stage.is_drained()).unwrap();
 }
 
+/// An instance that waits so long for more messages, so that those that are there are of one turn.
+fn start_patiently(stage: &Stage, wait: &str) -> Instance {
+    let ingest = format!("[ingest]\nbatch_wait = \"{wait}\"\n");
+    let mut instance = Instance::start(&stage.settings("one", &ingest).unwrap()).unwrap();
+    instance.wait_ready().unwrap();
+    instance
+}
+
+/// The same as `held`, and that each message was taken once.
+fn took_all(instance: &mut Instance, load: &Load, expected: &Members, stage: &Stage) {
+    held(instance, expected, stage);
+    let taken = instance.metric("muster_messages_total{workspace=\"shop\"}").unwrap();
+    assert_eq!(taken as usize, load.all().count());
+}
+
 fn from(user: &str, country: &str) -> serde_json::Value {
     json!({ "workspace": "shop", "user": user, "attributes": { "country": country } })
 }
@@ -178,9 +193,7 @@ fn a_damaged_row_holds_nobody_up() {
 #[test]
 fn a_message_that_brings_nothing_about_does_not_wait_for_one_that_does() {
     let stage = stage_with(&shop(), 1);
-    let together = stage.settings("one", "[ingest]\nbatch_wait = \"2s\"\n").unwrap();
-    let mut instance = Instance::start(&together).unwrap();
-    instance.wait_ready().unwrap();
+    let mut instance = start_patiently(&stage, "2s");
     let address = instance.address().unwrap().unwrap();
     let post = |user: &str, country: &str| post_to(address, &from(user, country));
     let turns = |instance: &mut Instance| instance.metric("muster_batch_messages_count").unwrap();
@@ -254,12 +267,8 @@ fn a_user_who_sends_more_than_a_write_may_hold_is_taken_in_parts() {
     let load = send(&stage, &messages, begin + 30);
     let expected = expected(&shop(), &load).unwrap();
     assert_eq!(expected.len(), 1);
-    let together = stage.settings("one", "[ingest]\nbatch_wait = \"4s\"\n").unwrap();
-    let mut instance = Instance::start(&together).unwrap();
-    instance.wait_ready().unwrap();
-    held(&mut instance, &expected, &stage);
-    let taken = instance.metric("muster_messages_total{workspace=\"shop\"}").unwrap();
-    assert_eq!(taken as usize, load.all().count());
+    let mut instance = start_patiently(&stage, "4s");
+    took_all(&mut instance, &load, &expected, &stage);
     assert_eq!(instance.metric("muster_dead_letters_total").unwrap(), 0.0);
     instance.stop().unwrap();
 }
@@ -280,13 +289,9 @@ fn a_user_whose_events_are_spread_over_years_is_taken_in_parts() {
     let messages: Vec<_> = (0..70).map(message).collect();
     let load = send(&stage, &messages, begin + 30);
     let expected: Members = [("ann".to_string(), ["north-americans".to_string()].into())].into();
-    let together = stage.settings("one", "[ingest]\nbatch_wait = \"4s\"\n").unwrap();
-    let mut instance = Instance::start(&together).unwrap();
-    instance.wait_ready().unwrap();
-    held(&mut instance, &expected, &stage);
-    let taken = instance.metric("muster_messages_total{workspace=\"shop\"}").unwrap();
-    assert_eq!(taken as usize, load.all().count());
-    assert_eq!(instance.metric("muster_late_total").unwrap(), 0.0);
+    let mut instance = start_patiently(&stage, "4s");
+    took_all(&mut instance, &load, &expected, &stage);
+    assert_eq!(instance.metric("muster_late_events_total").unwrap(), 0.0);
     instance.stop().unwrap();
 }
 
@@ -301,9 +306,7 @@ fn a_user_who_is_taken_in_parts_holds_up_nobody_else() {
         json!({ "workspace": "shop", "user": "ann", "events": events })
     };
     let messages: Vec<_> = (0..40).map(message).collect();
-    let together = stage.settings("one", "[ingest]\nbatch_wait = \"4s\"\n").unwrap();
-    let mut instance = Instance::start(&together).unwrap();
-    instance.wait_ready().unwrap();
+    let mut instance = start_patiently(&stage, "4s");
     let load = Load::of(messages.iter().map(ToString::to_string).collect(), begin + 30).unwrap();
     load.send(&stage, Duration::ZERO).unwrap();
     until("her messages have come", || {
