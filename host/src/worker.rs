@@ -312,6 +312,12 @@ impl Worker {
         }
     }
 
+    /// Whether all users of a workspace have gone over to rules of that revision, those who fall to other
+    /// processes that share the store among them.
+    pub fn is_swept(&self, workspace: &str, revision: u64) -> bool {
+        self.shared.store.is_swept(workspace, revision)
+    }
+
     fn order(&self, order: Order) {
         let refused = match &*lock(&self.orders) {
             Some(orders) => orders.send(order).err().map(|error| error.0),

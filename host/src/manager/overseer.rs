@@ -166,6 +166,9 @@ pub(crate) fn waits_for(seat: &Seat<'_>, state: &RulesState) -> Option<Option<St
         let of = sweep.of.map(|of| format!(" of {of}")).unwrap_or_default();
         return Some(Some(format!("{}{of} users have gone over to the step", sweep.users)));
     }
+    if !seat.worker.is_swept(seat.workspace, state.revision) {
+        return Some(Some("users of other instances have yet to go over to the step".to_string()));
+    }
     Some(match verification.agrees {
         Some(true) => None,
         Some(false) => Some(format!(

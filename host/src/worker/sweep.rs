@@ -165,6 +165,10 @@ impl Turns {
                 {
                     rules.has_shadows = rules.deployment.state.shadow.is_some();
                 }
+                if let Some(deployment) = self.rules.get(&workspace) {
+                    let revision = deployment.state.revision;
+                    self.shared.store.note_swept(&workspace, revision, self.division);
+                }
             }
         }
         lock(&self.shared.observed).entry(workspace).or_default().sweep = sweep;

@@ -200,6 +200,14 @@ impl Store for CqlStore {
         self.division.number()
     }
 
+    fn note_swept(&self, workspace: &Arc<str>, revision: u64, division: u64) {
+        self.division.note_swept(workspace, revision, division);
+    }
+
+    fn is_swept(&self, workspace: &str, revision: u64) -> bool {
+        self.division.is_swept(workspace, revision)
+    }
+
     fn companions(&self) -> usize {
         self.division.companions()
     }

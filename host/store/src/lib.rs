@@ -92,6 +92,18 @@ pub trait Store: Send + Sync {
         0
     }
 
+    /// Notes that all users of a workspace who fall to this process, by that [`Store::division`], have gone over
+    /// to rules of that revision.
+    fn note_swept(&self, workspace: &Arc<str>, revision: u64, division: u64) {
+        let _ = (workspace, revision, division);
+    }
+
+    /// Whether every process that shares the store, as far as is known, has noted that of its users.
+    fn is_swept(&self, workspace: &str, revision: u64) -> bool {
+        let _ = (workspace, revision);
+        true
+    }
+
     /// How many other processes share the store now, as far as is known.
     fn companions(&self) -> usize {
         0

@@ -5,7 +5,7 @@ use crate::wire::Wire;
 use crate::{shop, stage_with};
 use muster::lifecycle::{Action, Share, Step, Subject};
 use muster::manager::{ActError, oversee};
-use muster_tests::cluster::{SILENCE_MAX, Stage, WORKSPACE};
+use muster_tests::cluster::{SILENCE_MAX, Stage, WORKSPACE, until};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -25,6 +25,17 @@ fn changes(instance: &Inside) -> Vec<serde_json::Value> {
     found.iter().map(|(_, change)| serde_json::from_slice(change).unwrap()).collect()
 }
 
+fn by_itself(instance: &Inside) -> Vec<serde_json::Value> {
+    changes(instance).into_iter().filter(|change| change["by"] == "muster").collect()
+}
+
+/// Looks after the rules for a while.
+fn look_after(instance: &Inside) {
+    let overseeing = oversee(instance.service().clone());
+    let looked = async { tokio::time::timeout(LOOKS, overseeing).await };
+    assert!(instance.runtime.block_on(looked).is_err(), "it looks until it is dropped");
+}
+
 #[test]
 fn of_instances_that_oversee_the_same_schedule_one_takes_the_step() {
     let stage = stage_with(&shop(), 1);
@@ -39,23 +50,41 @@ fn of_instances_that_oversee_the_same_schedule_one_takes_the_step() {
     // Neither follows the other from here on: both have seen that the first step has held.
     std::thread::scope(|scope| {
         for instance in [&first, &second] {
-            scope.spawn(|| {
-                let overseeing = oversee(instance.service().clone());
-                let looked = async { tokio::time::timeout(LOOKS, overseeing).await };
-                assert!(instance.runtime.block_on(looked).is_err(), "it looks until it is dropped");
-            });
+            scope.spawn(|| look_after(instance));
         }
     });
-    let by_itself: Vec<_> =
-        changes(&first).into_iter().filter(|change| change["by"] == "muster").collect();
+    let by_itself = by_itself(&first);
     assert_eq!(by_itself.len(), 1, "{by_itself:?}");
     assert_eq!(by_itself[0]["revision"], begun.revision + 1);
-    second.service().follow_rules().unwrap();
     for instance in [&first, &second] {
+        instance.service().follow_rules().unwrap();
         let state = instance.state();
         assert_eq!(state.share(Subject::Rules), Share::of_percent(10.0).unwrap());
         assert_eq!(state.revision, begun.revision + 1);
     }
+}
+
+#[test]
+fn a_step_waits_for_the_users_of_all_instances() {
+    let stage = stage_with(&shop(), 1);
+    let first = Inside::start(&stage, "first").unwrap();
+    let second = Inside::start(&stage, "second").unwrap();
+    let others = || match first.service().store.companions() {
+        1 => Ok(Ok(())),
+        others => Ok(Err(format!("{others} others"))),
+    };
+    until("the other is known of", others).unwrap();
+    first.deploy(OTHER);
+    let step = |percent, hold_ms| Step { share: Share::of_percent(percent).unwrap(), hold_ms };
+    let steps = vec![step(0.0, 1), step(10.0, 3_600_000), step(100.0, 0)];
+    first.act(Action::Rollout { of: Subject::Rules, steps }).unwrap();
+    // The second has not taken the rules over.
+    look_after(&first);
+    assert_eq!(by_itself(&first), Vec::<serde_json::Value>::new());
+    second.service().follow_rules().unwrap();
+    look_after(&first);
+    assert_eq!(by_itself(&first).len(), 1);
+    assert_eq!(first.state().share(Subject::Rules), Share::of_percent(10.0).unwrap());
 }
 
 #[test]

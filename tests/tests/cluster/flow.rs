@@ -291,7 +291,7 @@ fn a_user_whose_events_are_spread_over_years_is_taken_in_parts() {
     let expected: Members = [("ann".to_string(), ["north-americans".to_string()].into())].into();
     let mut instance = start_patiently(&stage, "4s");
     took_all(&mut instance, &load, &expected, &stage);
-    assert_eq!(instance.metric("muster_late_events_total").unwrap(), 0.0);
+    assert_eq!(instance.metric("muster_dead_letters_total").unwrap(), 0.0);
     instance.stop().unwrap();
 }
 

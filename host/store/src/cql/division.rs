@@ -5,9 +5,13 @@
 //! Of those that are there, the one whose name hashes highest with a part does the part's work (rendezvous
 //! hashing: Thaler and Ravishankar, 1998), so that a process that comes or goes moves no more parts than it
 //! has. While two disagree both do it, which costs a commit that does not count and changes no answer.
+//!
+//! With that each says to which rules all users who fall to it have gone over, among which processes: what
+//! was said among others does not count, since users fall to others since.
 
 use super::error::CqlError;
 use super::{Shared, lock};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -22,24 +26,49 @@ const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
 /// The processes that are there, as this one saw them last.
 pub(super) struct Division {
     shared: Arc<Shared>,
-    alive: Arc<Mutex<Vec<Arc<str>>>>,
-    number: Arc<AtomicU64>,
+    seen: Arc<Seen>,
     beating: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What was seen of them.
+struct Seen {
+    alive: Mutex<Vec<Arc<str>>>,
+    /// Changes with `alive`, while that is locked.
+    number: AtomicU64,
+    swept: Mutex<Swept>,
+}
+
+/// To which rules of each workspace all users of a process have gone over, by a mark of these rules and of the
+/// processes that were there.
+#[derive(Default)]
+struct Swept {
+    own: HashMap<Arc<str>, i64>,
+    /// By process and workspace.
+    others: HashSet<(Arc<str>, Arc<str>, i64)>,
+}
+
+impl Seen {
+    fn is_alive(&self, owner: &str) -> bool {
+        lock(&self.alive).iter().any(|alive| **alive == *owner)
+    }
 }
 
 impl Division {
     /// Says that this process is there, again and again.
     pub(super) async fn join(shared: Arc<Shared>) -> Result<Arc<Division>, CqlError> {
-        let alive = Arc::new(Mutex::new(vec![shared.owner.clone()]));
-        let number = Arc::new(AtomicU64::new(0));
-        beat(&shared, &alive, &number).await?;
+        let seen = Arc::new(Seen {
+            alive: Mutex::new(vec![shared.owner.clone()]),
+            number: AtomicU64::new(0),
+            swept: Mutex::default(),
+        });
+        beat(&shared, &seen).await?;
         let beating = std::thread::Builder::new().name("muster-heartbeat".to_string()).spawn({
-            let (shared, alive, number) = (shared.clone(), alive.clone(), number.clone());
+            let (shared, seen) = (shared.clone(), seen.clone());
             let runtime = Handle::current();
-            move || runtime.block_on(keep_beating(&shared, &alive, &number))
+            move || runtime.block_on(keep_beating(&shared, &seen))
         });
         let beating = Mutex::new(Some(beating.map_err(CqlError::Threads)?));
-        Ok(Arc::new(Division { shared, alive, number, beating }))
+        Ok(Arc::new(Division { shared, seen, beating }))
     }
 
     /// Whether a part falls to this process.
@@ -54,26 +83,46 @@ impl Division {
             (xxhash_rust::xxh3::xxh3_64(&bytes), owner.to_string())
         };
         let own = weight(&self.shared.owner);
-        lock(&self.alive).iter().all(|owner| weight(owner) <= own)
+        lock(&self.seen.alive).iter().all(|owner| weight(owner) <= own)
     }
 
     /// Whether a process is there. One that was not there just now may have come since.
     pub(super) async fn is_alive(&self, owner: &str) -> Result<bool, CqlError> {
-        let is_known = || lock(&self.alive).iter().any(|alive| **alive == *owner);
-        if !is_known() {
-            look(&self.shared, &self.alive, &self.number).await?;
+        if !self.seen.is_alive(owner) {
+            look(&self.shared, &self.seen).await?;
         }
-        Ok(is_known())
+        Ok(self.seen.is_alive(owner))
     }
 
     /// How many others are there.
     pub(super) fn companions(&self) -> usize {
-        lock(&self.alive).iter().filter(|owner| **owner != self.shared.owner).count()
+        lock(&self.seen.alive).iter().filter(|owner| **owner != self.shared.owner).count()
     }
 
     /// Changes when processes come and go.
     pub(super) fn number(&self) -> u64 {
-        self.number.load(Ordering::Acquire)
+        self.seen.number.load(Ordering::Acquire)
+    }
+
+    /// Notes that all users of a workspace who fell to this process by that number have gone over to rules of
+    /// that revision. Others are told with the next beat.
+    pub(super) fn note_swept(&self, workspace: &Arc<str>, revision: u64, number: u64) {
+        let alive = lock(&self.seen.alive);
+        if self.number() == number {
+            let mark = mark(revision, &alive);
+            lock(&self.seen.swept).own.insert(workspace.clone(), mark);
+        }
+    }
+
+    /// Whether all processes that are there said so.
+    pub(super) fn is_swept(&self, workspace: &str, revision: u64) -> bool {
+        let alive = lock(&self.seen.alive);
+        let mark = mark(revision, &alive);
+        let swept = lock(&self.seen.swept);
+        alive.iter().all(|owner| match *owner == self.shared.owner {
+            true => swept.own.get(workspace) == Some(&mark),
+            false => swept.others.contains(&(owner.clone(), workspace.into(), mark)),
+        })
     }
 
     /// Waits until this process has said for the last time that it is there: that is when the database is
@@ -114,21 +163,23 @@ impl Shared {
     }
 }
 
-async fn keep_beating(shared: &Shared, alive: &Mutex<Vec<Arc<str>>>, number: &AtomicU64) {
+/// Tells rules of that revision, among these processes, from all others.
+fn mark(revision: u64, alive: &[Arc<str>]) -> i64 {
+    let bytes = [revision.to_string().as_bytes(), alive.join(",").as_bytes()].join(&b'/');
+    xxhash_rust::xxh3::xxh3_64(&bytes).cast_signed()
+}
+
+async fn keep_beating(shared: &Shared, seen: &Seen) {
     let every = shared.database.silence_max / BEATS;
     while shared.database.sleep(every).await.is_ok() {
-        match beat(shared, alive, number).await {
+        match beat(shared, seen).await {
             Ok(()) | Err(CqlError::Closed) => {}
             Err(error) => tracing::warn!("cannot say that this instance is there: {error}"),
         }
     }
 }
 
-async fn beat(
-    shared: &Shared,
-    alive: &Mutex<Vec<Arc<str>>>,
-    number: &AtomicU64,
-) -> Result<(), CqlError> {
+async fn beat(shared: &Shared, seen: &Seen) -> Result<(), CqlError> {
     let begun = Instant::now();
     let seconds = shared.database.silence_max.as_secs().max(1);
     let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
@@ -138,27 +189,32 @@ async fn beat(
     // afterwards, so that nobody strikes off who is there.
     shared.write_owner("heartbeat").await?;
     *lock(&shared.beaten) = Some(begun);
+    let swept = lock(&seen.swept).own.clone();
+    for (workspace, mark) in &swept {
+        let own = (&*shared.owner, &**workspace, mark, ttl);
+        shared.database.execute("heartbeat", &shared.statements.write_swept, own).await?;
+    }
     shared.follow_clock().await?;
-    look(shared, alive, number).await
+    look(shared, seen).await
 }
 
 /// Sees who is there.
-async fn look(
-    shared: &Shared,
-    alive: &Mutex<Vec<Arc<str>>>,
-    number: &AtomicU64,
-) -> Result<(), CqlError> {
+async fn look(shared: &Shared, seen: &Seen) -> Result<(), CqlError> {
     let statement = &shared.statements.instances;
     let rows = shared.database.rows::<(String,)>("heartbeat", statement, ()).await?;
-    let mut seen: Vec<Arc<str>> = rows.into_iter().map(|(owner,)| owner.into()).collect();
-    if !seen.contains(&shared.owner) {
-        seen.push(shared.owner.clone());
+    let mut found: Vec<Arc<str>> = rows.into_iter().map(|(owner,)| owner.into()).collect();
+    if !found.contains(&shared.owner) {
+        found.push(shared.owner.clone());
     }
-    seen.sort();
-    let mut alive = lock(alive);
-    if *alive != seen {
-        *alive = seen;
-        number.fetch_add(1, Ordering::AcqRel);
+    found.sort();
+    let statement = &shared.statements.swept;
+    let rows = shared.database.rows::<(String, String, i64)>("heartbeat", statement, ()).await?;
+    let swept = rows.into_iter().map(|(owner, of, mark)| (owner.into(), of.into(), mark));
+    lock(&seen.swept).others = swept.collect();
+    let mut alive = lock(&seen.alive);
+    if *alive != found {
+        *alive = found;
+        seen.number.fetch_add(1, Ordering::AcqRel);
     }
     Ok(())
 }

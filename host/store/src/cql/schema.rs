@@ -10,10 +10,10 @@ use std::time::Duration;
 
 /// How long the database may take for a table: all of its nodes have to agree on it.
 const TABLE_TIME_MAX: Duration = Duration::from_secs(60);
-/// The version of the tables.
-const FORMAT: i32 = 1;
+/// The version of the tables. The second has `swept`, too.
+const FORMAT: i32 = 2;
 
-/// The tables of the first version. `{}` stands for the keyspace.
+/// The tables. `{}` stands for the keyspace.
 ///
 /// History is read by user, event name and time. Timers are found by the span of time in which they
 /// are due and a part of all users; which spans have any is a table of its own. Rows of `members` and
@@ -48,6 +48,8 @@ const TABLES: &[&str] = &[
      PRIMARY KEY (workspace, event))",
     "CREATE TABLE IF NOT EXISTS {}.clocks (id int PRIMARY KEY, clock bigint)",
     "CREATE TABLE IF NOT EXISTS {}.instances (id int, owner text, PRIMARY KEY (id, owner))",
+    "CREATE TABLE IF NOT EXISTS {}.swept (id int, owner text, workspace text, mark bigint, \
+     PRIMARY KEY (id, owner, workspace))",
     "CREATE TABLE IF NOT EXISTS {}.owners (id int, owner text, turn bigint, PRIMARY KEY (id, owner))",
     "CREATE TABLE IF NOT EXISTS {}.journal (owner text, turn bigint, users blob, \
      PRIMARY KEY (owner, turn)) WITH gc_grace_seconds = 86400",

@@ -86,6 +86,8 @@ statements! {
     instances: prepare "SELECT owner FROM {}.instances WHERE id = 0",
     write_instance: prepare "INSERT INTO {}.instances (id, owner) VALUES (0, ?) USING TTL ?",
     delete_instance: prepare "DELETE FROM {}.instances WHERE id = 0 AND owner = ?",
+    swept: prepare "SELECT owner, workspace, mark FROM {}.swept WHERE id = 0",
+    write_swept: prepare "INSERT INTO {}.swept (id, owner, workspace, mark) VALUES (0, ?, ?, ?) USING TTL ?",
     owners: prepare "SELECT owner, turn, WRITETIME(turn) FROM {}.owners WHERE id = 0",
     write_owner: prepare "INSERT INTO {}.owners (id, owner, turn) VALUES (0, ?, ?)",
     delete_owner: prepare "DELETE FROM {}.owners USING TIMESTAMP ? WHERE id = 0 AND owner = ?",

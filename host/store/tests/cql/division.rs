@@ -84,6 +84,46 @@ fn the_number_of_the_division_changes_as_they_come_and_go() {
 }
 
 #[test]
+fn users_have_gone_over_when_all_who_are_there_say_so_of_theirs() {
+    let own = Own::take();
+    let shop = workspace();
+    let (one, two) = (own.open(), own.open());
+    let knows = |store: &CqlStore| store.companions() == 1;
+    eventually("they know of each other", || knows(&one) && knows(&two));
+    let note = |store: &CqlStore, revision| store.note_swept(&shop, revision, store.division());
+    note(&one, 7);
+    eventually("one's word comes to two", || {
+        note(&two, 7);
+        two.is_swept(&shop, 7)
+    });
+    eventually("and two's to one", || one.is_swept(&shop, 7));
+    for other in [6, 8] {
+        assert!(!one.is_swept(&shop, other) && !two.is_swept(&shop, other));
+    }
+    assert!(!one.is_swept("another", 7));
+    // Users of one fall to three, who has not said anything.
+    let three = own.open();
+    eventually("three is known of", || one.companions() == 2 && two.companions() == 2);
+    assert!(!one.is_swept(&shop, 7) && !two.is_swept(&shop, 7) && !three.is_swept(&shop, 7));
+    let earlier = one.division() - 1;
+    one.note_swept(&shop, 7, earlier);
+    [&two, &three].iter().for_each(|store| note(store, 7));
+    std::thread::sleep(own.silence_max);
+    assert!(!two.is_swept(&shop, 7), "what was swept among two is not what was swept among three");
+    note(&one, 7);
+    eventually("all three know", || [&one, &two, &three].iter().all(|all| all.is_swept(&shop, 7)));
+}
+
+#[test]
+fn who_is_alone_knows_at_once_that_users_have_gone_over() {
+    let own = Own::take();
+    let (store, shop) = (own.open(), workspace());
+    assert!(!store.is_swept(&shop, 1));
+    store.note_swept(&shop, 1, store.division());
+    assert!(store.is_swept(&shop, 1) && !store.is_swept(&shop, 2));
+}
+
+#[test]
 fn who_falls_silent_does_nothing_until_it_speaks_again() {
     let own = Own::take();
     let keys = keys(500);

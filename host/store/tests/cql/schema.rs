@@ -65,7 +65,7 @@ fn tables_that_are_newer_or_older_are_refused_with_what_to_do() {
     };
     write(99);
     let newer = format!(
-        "the tables in keyspace `{keyspace}` have format 99, and this version knows format 1: \
+        "the tables in keyspace `{keyspace}` have format 99, and this version knows format 2: \
          use the version that made them, or a later one"
     );
     assert_eq!(refused(&settings).to_string(), newer);
@@ -76,12 +76,25 @@ fn tables_that_are_newer_or_older_are_refused_with_what_to_do() {
     );
     write(0);
     let older = format!(
-        "the tables in keyspace `{keyspace}` have format 0, and this version knows format 1: \
+        "the tables in keyspace `{keyspace}` have format 0, and this version knows format 2: \
          run `muster store init`, which brings them up to date"
     );
     assert_eq!(refused(&settings).to_string(), older);
     initialise(&settings).unwrap();
     drop(open(&settings));
+}
+
+#[test]
+fn tables_of_the_first_format_are_brought_up_to_date_with_what_is_in_them() {
+    let settings = Fresh::made();
+    let keyspace = &settings.keyspace;
+    let ann = someone();
+    tell(&open(&settings), vec![user(&ann)]);
+    run(&format!("DROP TABLE {keyspace}.swept"));
+    run(&format!("UPDATE {keyspace}.format SET format = 1 WHERE id = 0"));
+    assert!(matches!(refused(&settings), CqlError::OtherVersion { found: 1, .. }));
+    initialise(&settings).unwrap();
+    assert_eq!(state_of(&open(&settings), &ann).unwrap(), b"state");
 }
 
 #[test]
