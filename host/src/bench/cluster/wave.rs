@@ -28,6 +28,8 @@ const LATER_PART: u64 = 4;
 const PIECE: usize = 2_000;
 /// How long the wave may take.
 const WAVE_TIME_MAX: Duration = Duration::from_secs(1_500);
+/// How long none fire before it is looked whether all have.
+const REST: Duration = Duration::from_secs(1);
 /// One in so many live users enters or leaves an audience by each of her messages.
 const TOLD_PART: u64 = 10;
 const RULES: &str = "audiences:
@@ -55,10 +57,15 @@ pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
     let mut quiet = live(&subject, BEGIN_MS, || Ok(Instant::now() >= quiet_until))?;
     let (before, begun) = (fired(), Instant::now());
     let mut left = scale.timers;
+    let (mut last, mut last_fired) = (before, begun);
     let mut busy = live(&subject, BEGIN_MS + WINDOW_MS + 1, || {
-        // Some that fired were those of live users.
-        if fired() - before >= scale.timers {
-            left = members(&subject, 'w')?;
+        let now = fired();
+        if now > last {
+            (last, last_fired) = (now, Instant::now());
+        } else if last_fired.elapsed() > REST && now - before >= scale.timers {
+            // Some that fired were those of live users. Who looks into it passes by everybody who left, which
+            // live messages would have to wait for while there are more to be fired.
+            (left, last_fired) = (members(&subject, 'w')?, Instant::now());
         }
         Ok(left == 0 || begun.elapsed() >= WAVE_TIME_MAX)
     })?;
