@@ -24,6 +24,8 @@ pub(super) struct SweepPlace {
     users: u64,
     /// Whether it is looked for among all users, and not only those who fall to this process.
     is_of_all: bool,
+    /// Whether no more were found, in a turn before: whoever went over then may have been overtaken.
+    has_ended: bool,
 }
 
 impl SweepPlace {
@@ -39,6 +41,7 @@ impl Turns {
         let store = self.shared.store.clone();
         self.notice_division();
         if !self.behind.is_empty() {
+            self.sweeping.iter_mut().for_each(|(_, place)| place.has_ended = false);
             let behind = self.behind.len().min(SHARED_USERS_MAX);
             let behind = self.behind.drain(..behind).collect();
             return self.look_at(behind);
@@ -78,14 +81,17 @@ impl Turns {
         users: Vec<Arc<str>>,
     ) -> Result<(), StepError> {
         let store = self.shared.store.clone();
+        let Some(last) = users.last().cloned() else {
+            let is_done = std::mem::replace(&mut place.has_ended, true);
+            return self.settle(workspace, (!is_done).then_some(place));
+        };
+        place.has_ended = false;
         place.users += users.len() as u64;
-        let last = users.last().cloned();
         let key = |user| UserKey { workspace: workspace.clone(), user };
         let is_looked_at = |key: &UserKey| place.is_of_all || store.is_mine(key);
         self.look_at(users.into_iter().map(key).filter(is_looked_at).collect())?;
-        let is_done = last.is_none();
-        place.after = last;
-        self.settle(workspace, (!is_done).then_some(place))
+        place.after = Some(last);
+        self.settle(workspace, Some(place))
     }
 
     /// Has those of these users go over who have yet to.

@@ -200,7 +200,7 @@ impl Store for CqlStore {
         self.division.number()
     }
 
-    fn note_swept(&self, workspace: &Arc<str>, revision: u64, division: u64) {
+    fn note_swept(&self, workspace: &str, revision: u64, division: u64) {
         self.division.note_swept(workspace, revision, division);
     }
 

@@ -94,7 +94,7 @@ pub trait Store: Send + Sync {
 
     /// Notes that all users of a workspace who fall to this process, by that [`Store::division`], have gone over
     /// to rules of that revision.
-    fn note_swept(&self, workspace: &Arc<str>, revision: u64, division: u64) {
+    fn note_swept(&self, workspace: &str, revision: u64, division: u64) {
         let _ = (workspace, revision, division);
     }
 

@@ -47,6 +47,13 @@ fn of_instances_that_oversee_the_same_schedule_one_takes_the_step() {
     let begun = first.act(Action::Rollout { of: Subject::Rules, steps }).unwrap();
     second.service().follow_rules().unwrap();
     assert_eq!(second.state(), begun);
+    until("both know that everybody has gone over", || {
+        let knows =
+            |instance: &Inside| instance.service().worker.is_swept(WORKSPACE, begun.revision);
+        let known = [&first, &second].map(knows);
+        Ok(if known == [true; 2] { Ok(()) } else { Err(format!("{known:?}")) })
+    })
+    .unwrap();
     // Neither follows the other from here on: both have seen that the first step has held.
     std::thread::scope(|scope| {
         for instance in [&first, &second] {
@@ -67,8 +74,14 @@ fn of_instances_that_oversee_the_same_schedule_one_takes_the_step() {
 #[test]
 fn a_step_waits_for_the_users_of_all_instances() {
     let stage = stage_with(&shop(), 1);
-    let first = Inside::start(&stage, "first").unwrap();
-    let second = Inside::start(&stage, "second").unwrap();
+    // Nobody is taken for gone on a slow machine.
+    let patient = |settings: String| {
+        let patient = settings.replace("silence_max = \"2s\"", "silence_max = \"8s\"");
+        assert_ne!(patient, settings);
+        patient
+    };
+    let first = Inside::start_with(&stage, "first", patient).unwrap();
+    let second = Inside::start_with(&stage, "second", patient).unwrap();
     let others = || match first.service().store.companions() {
         1 => Ok(Ok(())),
         others => Ok(Err(format!("{others} others"))),
@@ -82,7 +95,11 @@ fn a_step_waits_for_the_users_of_all_instances() {
     look_after(&first);
     assert_eq!(by_itself(&first), Vec::<serde_json::Value>::new());
     second.service().follow_rules().unwrap();
-    look_after(&first);
+    until("the step is taken", || {
+        look_after(&first);
+        Ok(if by_itself(&first).is_empty() { Err("not yet".to_string()) } else { Ok(()) })
+    })
+    .unwrap();
     assert_eq!(by_itself(&first).len(), 1);
     assert_eq!(first.state().share(Subject::Rules), Share::of_percent(10.0).unwrap());
 }

@@ -28,7 +28,7 @@ const LATER_PART: u64 = 4;
 const PIECE: usize = 2_000;
 /// How long the wave may take.
 const WAVE_TIME_MAX: Duration = Duration::from_secs(1_500);
-/// How long none fire before it is looked whether all have.
+/// How long none fire before it is taken that all have.
 const REST: Duration = Duration::from_secs(1);
 /// One in so many live users enters or leaves an audience by each of her messages.
 const TOLD_PART: u64 = 10;
@@ -56,23 +56,19 @@ pub(super) fn measure(scale: &ClusterScale) -> anyhow::Result<Report> {
     let quiet_until = Instant::now() + QUIET;
     let mut quiet = live(&subject, BEGIN_MS, || Ok(Instant::now() >= quiet_until))?;
     let (before, begun) = (fired(), Instant::now());
-    let mut left = scale.timers;
     let (mut last, mut last_fired) = (before, begun);
     let mut busy = live(&subject, BEGIN_MS + WINDOW_MS + 1, || {
         let now = fired();
         if now > last {
             (last, last_fired) = (now, Instant::now());
-        } else if last_fired.elapsed() > REST && now - before >= scale.timers {
-            // Some that fired were those of live users. Who looks into it passes by everybody who left, which
-            // live messages would have to wait for while there are more to be fired.
-            (left, last_fired) = (members(&subject, 'w')?, Instant::now());
         }
-        Ok(left == 0 || begun.elapsed() >= WAVE_TIME_MAX)
+        // Some that fired were those of live users.
+        let rests = last_fired.elapsed() > REST && now - before >= scale.timers;
+        Ok(rests || begun.elapsed() >= WAVE_TIME_MAX)
     })?;
-    if left > 0 {
-        left = members(&subject, 'w')?;
-    }
-    let seconds = begun.elapsed().as_secs_f64();
+    // Looking passes by everybody who left: live messages would have to wait for that.
+    let left = members(&subject, 'w')?;
+    let seconds = (last_fired - begun).as_secs_f64();
     let later = if left > 0 { 0 } else { scale.timers / LATER_PART };
     make(&subject, later, 'q', LATER_MS)?;
     let (earlier, begun) = (fired(), Instant::now());

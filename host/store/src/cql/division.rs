@@ -10,8 +10,9 @@
 //! was said among others does not count, since users fall to others since.
 
 use super::error::CqlError;
+use super::session::HEARTBEAT;
 use super::{Shared, lock};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -40,11 +41,13 @@ struct Seen {
 
 /// To which rules of each workspace all users of a process have gone over, by a mark of these rules and of the
 /// processes that were there.
+type Marks = HashMap<String, i64>;
+
 #[derive(Default)]
 struct Swept {
-    own: HashMap<Arc<str>, i64>,
-    /// By process and workspace.
-    others: HashSet<(Arc<str>, Arc<str>, i64)>,
+    own: Marks,
+    /// By process.
+    others: HashMap<String, Marks>,
 }
 
 impl Seen {
@@ -106,11 +109,11 @@ impl Division {
 
     /// Notes that all users of a workspace who fell to this process by that number have gone over to rules of
     /// that revision. Others are told with the next beat.
-    pub(super) fn note_swept(&self, workspace: &Arc<str>, revision: u64, number: u64) {
+    pub(super) fn note_swept(&self, workspace: &str, revision: u64, number: u64) {
         let alive = lock(&self.seen.alive);
         if self.number() == number {
             let mark = mark(revision, &alive);
-            lock(&self.seen.swept).own.insert(workspace.clone(), mark);
+            lock(&self.seen.swept).own.insert(workspace.to_string(), mark);
         }
     }
 
@@ -119,9 +122,12 @@ impl Division {
         let alive = lock(&self.seen.alive);
         let mark = mark(revision, &alive);
         let swept = lock(&self.seen.swept);
-        alive.iter().all(|owner| match *owner == self.shared.owner {
-            true => swept.own.get(workspace) == Some(&mark),
-            false => swept.others.contains(&(owner.clone(), workspace.into(), mark)),
+        alive.iter().all(|owner| {
+            let marks = match *owner == self.shared.owner {
+                true => Some(&swept.own),
+                false => swept.others.get(&**owner),
+            };
+            marks.and_then(|marks| marks.get(workspace)) == Some(&mark)
         })
     }
 
@@ -184,36 +190,45 @@ async fn beat(shared: &Shared, seen: &Seen) -> Result<(), CqlError> {
     let seconds = shared.database.silence_max.as_secs().max(1);
     let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
     let own = (&*shared.owner, ttl);
-    shared.database.execute("heartbeat", &shared.statements.write_instance, own).await?;
+    shared.database.execute(HEARTBEAT, &shared.statements.write_instance, own).await?;
     // Every time, since others strike off who was silent for long and had nothing left half done. And
     // afterwards, so that nobody strikes off who is there.
-    shared.write_owner("heartbeat").await?;
-    *lock(&shared.beaten) = Some(begun);
-    let swept = lock(&seen.swept).own.clone();
-    for (workspace, mark) in &swept {
-        let own = (&*shared.owner, &**workspace, mark, ttl);
-        shared.database.execute("heartbeat", &shared.statements.write_swept, own).await?;
-    }
-    shared.follow_clock().await?;
-    look(shared, seen).await
+    let heard = async {
+        shared.write_owner(HEARTBEAT).await?;
+        *lock(&shared.beaten) = Some(begun);
+        Ok(())
+    };
+    let seeing = async {
+        look(shared, seen).await?;
+        tell_swept(shared, seen, ttl).await
+    };
+    tokio::try_join!(heard, shared.follow_clock(), seeing).map(drop)
+}
+
+/// Says to which rules all users have gone over, and sees what others say of that.
+async fn tell_swept(shared: &Shared, seen: &Seen, ttl: i32) -> Result<(), CqlError> {
+    let marks = lock(&seen.swept).own.clone();
+    let own = (&*shared.owner, &marks, ttl);
+    let statements = &shared.statements;
+    shared.database.execute(HEARTBEAT, &statements.write_swept, own).await?;
+    let others = shared.database.rows::<(String, Marks)>(HEARTBEAT, &statements.swept, ()).await?;
+    lock(&seen.swept).others = others.into_iter().collect();
+    Ok(())
 }
 
 /// Sees who is there.
 async fn look(shared: &Shared, seen: &Seen) -> Result<(), CqlError> {
     let statement = &shared.statements.instances;
-    let rows = shared.database.rows::<(String,)>("heartbeat", statement, ()).await?;
+    let rows = shared.database.rows::<(String,)>(HEARTBEAT, statement, ()).await?;
     let mut found: Vec<Arc<str>> = rows.into_iter().map(|(owner,)| owner.into()).collect();
     if !found.contains(&shared.owner) {
         found.push(shared.owner.clone());
     }
     found.sort();
-    let statement = &shared.statements.swept;
-    let rows = shared.database.rows::<(String, String, i64)>("heartbeat", statement, ()).await?;
-    let swept = rows.into_iter().map(|(owner, of, mark)| (owner.into(), of.into(), mark));
-    lock(&seen.swept).others = swept.collect();
     let mut alive = lock(&seen.alive);
     if *alive != found {
         *alive = found;
+        lock(&seen.swept).own.clear();
         seen.number.fetch_add(1, Ordering::AcqRel);
     }
     Ok(())

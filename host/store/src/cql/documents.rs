@@ -1,7 +1,7 @@
 //! Documents, ids of audiences, what was refused, and the clock.
 
 use super::error::CqlError;
-use super::session::{Backoff, request};
+use super::session::{Backoff, HEARTBEAT, request};
 use super::{Shared, lock};
 use crate::{NamedDocument, Version};
 use futures_util::future::try_join_all;
@@ -49,7 +49,7 @@ impl Shared {
 
     /// Takes the clock over where another process is further.
     pub(super) async fn follow_clock(&self) -> Result<(), CqlError> {
-        let rows = self.database.rows::<(i64,)>("read_clock", &self.statements.clock, ()).await?;
+        let rows = self.database.rows::<(i64,)>(HEARTBEAT, &self.statements.clock, ()).await?;
         if let Some((clock,)) = rows.first() {
             self.clock.fetch_max(*clock, Ordering::AcqRel);
         }

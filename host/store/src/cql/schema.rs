@@ -48,8 +48,8 @@ const TABLES: &[&str] = &[
      PRIMARY KEY (workspace, event))",
     "CREATE TABLE IF NOT EXISTS {}.clocks (id int PRIMARY KEY, clock bigint)",
     "CREATE TABLE IF NOT EXISTS {}.instances (id int, owner text, PRIMARY KEY (id, owner))",
-    "CREATE TABLE IF NOT EXISTS {}.swept (id int, owner text, workspace text, mark bigint, \
-     PRIMARY KEY (id, owner, workspace))",
+    "CREATE TABLE IF NOT EXISTS {}.swept (id int, owner text, marks frozen<map<text, bigint>>, \
+     PRIMARY KEY (id, owner)) WITH gc_grace_seconds = 0",
     "CREATE TABLE IF NOT EXISTS {}.owners (id int, owner text, turn bigint, PRIMARY KEY (id, owner))",
     "CREATE TABLE IF NOT EXISTS {}.journal (owner text, turn bigint, users blob, \
      PRIMARY KEY (owner, turn)) WITH gc_grace_seconds = 86400",
