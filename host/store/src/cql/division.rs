@@ -64,7 +64,8 @@ impl Division {
             number: AtomicU64::new(0),
             swept: Mutex::default(),
         });
-        beat(&shared, &seen).await?;
+        say(&shared).await?;
+        see(&shared, &seen).await?;
         let beating = std::thread::Builder::new().name("muster-heartbeat".to_string()).spawn({
             let (shared, seen) = (shared.clone(), seen.clone());
             let runtime = Handle::current();
@@ -175,40 +176,54 @@ fn mark(revision: u64, alive: &[Arc<str>]) -> i64 {
     xxhash_rust::xxh3::xxh3_64(&bytes).cast_signed()
 }
 
+/// Says and sees, each at its own pace: who is slow to see who is there is not to be taken for gone.
 async fn keep_beating(shared: &Shared, seen: &Seen) {
+    let saying = repeat(shared, async || say(shared).await);
+    let seeing = repeat(shared, async || see(shared, seen).await);
+    tokio::join!(saying, seeing);
+}
+
+/// Does something with every beat, until the database is closed.
+async fn repeat(shared: &Shared, act: impl AsyncFn() -> Result<(), CqlError>) {
     let every = shared.database.silence_max / BEATS;
-    while shared.database.sleep(every).await.is_ok() {
-        match beat(shared, seen).await {
+    let mut begun = Instant::now();
+    while shared.database.sleep(every.saturating_sub(begun.elapsed())).await.is_ok() {
+        begun = Instant::now();
+        match act().await {
             Ok(()) | Err(CqlError::Closed) => {}
             Err(error) => tracing::warn!("cannot say that this instance is there: {error}"),
         }
     }
 }
 
-async fn beat(shared: &Shared, seen: &Seen) -> Result<(), CqlError> {
+/// How long what is said of this process stays, in seconds.
+fn kept_s(shared: &Shared) -> i32 {
+    i32::try_from(shared.database.silence_max.as_secs().max(1)).unwrap_or(i32::MAX)
+}
+
+async fn say(shared: &Shared) -> Result<(), CqlError> {
     let begun = Instant::now();
-    let seconds = shared.database.silence_max.as_secs().max(1);
-    let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
-    let own = (&*shared.owner, ttl);
+    let own = (&*shared.owner, kept_s(shared));
     shared.database.execute(HEARTBEAT, &shared.statements.write_instance, own).await?;
     // Every time, since others strike off who was silent for long and had nothing left half done. And
     // afterwards, so that nobody strikes off who is there.
-    let heard = async {
-        shared.write_owner(HEARTBEAT).await?;
-        *lock(&shared.beaten) = Some(begun);
-        Ok(())
-    };
+    shared.write_owner(HEARTBEAT).await?;
+    *lock(&shared.beaten) = Some(begun);
+    Ok(())
+}
+
+async fn see(shared: &Shared, seen: &Seen) -> Result<(), CqlError> {
     let seeing = async {
         look(shared, seen).await?;
-        tell_swept(shared, seen, ttl).await
+        tell_swept(shared, seen).await
     };
-    tokio::try_join!(heard, shared.follow_clock(), seeing).map(drop)
+    tokio::try_join!(shared.follow_clock(), seeing).map(drop)
 }
 
 /// Says to which rules all users have gone over, and sees what others say of that.
-async fn tell_swept(shared: &Shared, seen: &Seen, ttl: i32) -> Result<(), CqlError> {
+async fn tell_swept(shared: &Shared, seen: &Seen) -> Result<(), CqlError> {
     let marks = lock(&seen.swept).own.clone();
-    let own = (&*shared.owner, &marks, ttl);
+    let own = (&*shared.owner, &marks, kept_s(shared));
     let statements = &shared.statements;
     shared.database.execute(HEARTBEAT, &statements.write_swept, own).await?;
     let others = shared.database.rows::<(String, Marks)>(HEARTBEAT, &statements.swept, ()).await?;
