@@ -29,6 +29,13 @@ fn by_itself(instance: &Inside) -> Vec<serde_json::Value> {
     changes(instance).into_iter().filter(|change| change["by"] == "muster").collect()
 }
 
+/// Settings by which nobody is taken for gone on a slow machine.
+fn patient(settings: String) -> String {
+    let patient = settings.replace("silence_max = \"2s\"", "silence_max = \"8s\"");
+    assert_ne!(patient, settings);
+    patient
+}
+
 /// Looks after the rules for a while.
 fn look_after(instance: &Inside) {
     let overseeing = oversee(instance.service().clone());
@@ -39,8 +46,8 @@ fn look_after(instance: &Inside) {
 #[test]
 fn of_instances_that_oversee_the_same_schedule_one_takes_the_step() {
     let stage = stage_with(&shop(), 1);
-    let first = Inside::start(&stage, "first").unwrap();
-    let second = Inside::start(&stage, "second").unwrap();
+    let first = Inside::start_with(&stage, "first", patient).unwrap();
+    let second = Inside::start_with(&stage, "second", patient).unwrap();
     first.deploy(OTHER);
     let step = |percent, hold_ms| Step { share: Share::of_percent(percent).unwrap(), hold_ms };
     let steps = vec![step(0.0, 1), step(10.0, 3_600_000), step(100.0, 0)];
@@ -74,12 +81,6 @@ fn of_instances_that_oversee_the_same_schedule_one_takes_the_step() {
 #[test]
 fn a_step_waits_for_the_users_of_all_instances() {
     let stage = stage_with(&shop(), 1);
-    // Nobody is taken for gone on a slow machine.
-    let patient = |settings: String| {
-        let patient = settings.replace("silence_max = \"2s\"", "silence_max = \"8s\"");
-        assert_ne!(patient, settings);
-        patient
-    };
     let first = Inside::start_with(&stage, "first", patient).unwrap();
     let second = Inside::start_with(&stage, "second", patient).unwrap();
     let others = || match first.service().store.companions() {
