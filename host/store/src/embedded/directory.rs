@@ -4,6 +4,7 @@ use crate::StoreError;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The first line of the file that makes a directory a store.
 const MAGIC: &str = "muster store";
@@ -12,6 +13,10 @@ const MAGIC: &str = "muster store";
 const FORMAT: u32 = 4;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
+/// How long whoever has the store may take to let go of it: a process that is ending, or a child of this one, which
+/// has all open files until it runs its own program.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A directory that is a store, held for as long as this lives.
 pub(super) struct Directory {
@@ -31,13 +36,10 @@ impl Directory {
             return Err(StoreError::NotAStore { path: path.to_path_buf() });
         }
         let lock = File::create(path.join(LOCK_FILE)).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse { path: path.to_path_buf() });
-            }
-            Err(TryLockError::Error(source)) => return Err(unusable(source)),
-        }
+        take(&lock).map_err(|error| match error {
+            TryLockError::WouldBlock => StoreError::InUse { path: path.to_path_buf() },
+            TryLockError::Error(source) => unusable(source),
+        })?;
         if is_store {
             check_format(path, &fs::read_to_string(&format).map_err(unusable)?)?;
         } else {
@@ -67,6 +69,16 @@ impl Directory {
 /// Whether a folder holds anything.
 pub(super) fn has_entries(folder: &Path) -> bool {
     folder.read_dir().is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn take(lock: &File) -> Result<(), TryLockError> {
+    let end = Instant::now() + LOCK_WAIT;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(LOCK_PAUSE),
+            taken => return taken,
+        }
+    }
 }
 
 /// Whether there is nothing but what an earlier attempt to make a store may have left.
