@@ -1,9 +1,10 @@
 //! Who does the work that nobody asks for: each part falls to one of those who are there.
 
-use crate::make::{at, key, tell, user, workspace};
+use crate::make::{arrival, at, key, tell, user, workspace};
 use crate::place::{Own, eventually, open};
-use crate::proxy::Proxy;
+use crate::proxy::{Fault, Proxy};
 use muster_store::{CqlSettings, CqlStore, Store, UserCommit, UserKey};
+use std::time::{Duration, Instant};
 
 fn keys(count: usize) -> Vec<UserKey> {
     let workspace = workspace();
@@ -138,4 +139,27 @@ fn who_falls_silent_does_nothing_until_it_speaks_again() {
     proxy.let_go();
     eventually("it has its work again", || is_settled(&[&one, &silent], &keys));
     assert!(!keys.iter().all(|key| one.is_mine(key)));
+}
+
+#[test]
+fn who_has_no_room_for_a_request_says_that_it_is_there() {
+    let own = Own::take();
+    let keys = keys(500);
+    let one = own.open();
+    let proxy = Proxy::start(&own.nodes[0]);
+    let nodes = vec![proxy.address()];
+    let busy = open(&CqlSettings { nodes, in_flight_max: 1, ..own.clone() });
+    eventually("two have settled", || is_settled(&[&one, &busy], &keys));
+    proxy.on_batches(Fault::LoseAnswer);
+    std::thread::scope(|scope| {
+        // What goes as a batch: its history with it.
+        let history = vec![arrival(1, "visit", 1)];
+        scope.spawn(|| tell(&busy, vec![UserCommit { history, ..user(&keys[0]) }]));
+        proxy.wait_for(1);
+        let end = Instant::now() + own.silence_max * 2;
+        while Instant::now() < end {
+            assert!(!keys.iter().all(|key| one.is_mine(key)), "it was taken to be gone");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
 }
