@@ -82,7 +82,7 @@ def main():
             for found in manifests(path, folder):
                 checked += 1
                 problems += [f"manifest of {path}: {e.message}" for e in manifest.iter_errors(found)]
-        for component in sorted((ROOT / "examples").glob("*/target/muster/*.wasm")):
+        for component in sorted((ROOT / "examples/target/muster").glob("*.wasm")):
             checked += 1
             found = manifest.iter_errors(embedded(component))
             problems += [f"manifest of {component.name}: {e.message}" for e in found]

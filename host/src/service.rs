@@ -28,7 +28,6 @@ use anyhow::Context;
 use connections::serve;
 use futures_util::future::{BoxFuture, FutureExt};
 use settings::{Identity, SettingsReader};
-use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, RwLock};
@@ -61,9 +60,15 @@ async fn guard(service: Arc<Service>, what: &'static str, task: BoxFuture<'stati
 impl Started {
     /// Opens the store, loads the rules, starts the worker and takes the port.
     ///
+    /// In a box, as what [`serve`](Started::serve) gives: what runs one compiles none of it again.
+    ///
     /// # Errors
     /// When any of that fails. Nothing is left behind.
-    pub async fn new(config: Config) -> anyhow::Result<Started> {
+    pub fn new(config: Config) -> BoxFuture<'static, anyhow::Result<Started>> {
+        Started::open(config).boxed()
+    }
+
+    async fn open(config: Config) -> anyhow::Result<Started> {
         let tls = &config.http.tls;
         let identity =
             tls.is_on().then(|| tls.load()).transpose()?.map(tokio::sync::watch::Sender::new);
@@ -154,7 +159,11 @@ impl Started {
     ///
     /// # Errors
     /// When the store failed.
-    pub async fn serve(self, end: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    pub fn serve(self, end: BoxFuture<'static, ()>) -> BoxFuture<'static, anyhow::Result<()>> {
+        self.serve_until(end).boxed()
+    }
+
+    async fn serve_until(self, end: BoxFuture<'static, ()>) -> anyhow::Result<()> {
         let service = self.service.clone();
         let mut watching = JoinSet::new();
         let guarded = |what, task| guard(service.clone(), what, task);

@@ -1,7 +1,7 @@
 //! Publishing until it is confirmed: what a sink and the dead letters share.
 use std::{sync::Arc, time::Instant};
 
-use futures_util::future::{FutureExt, join_all, try_join_all};
+use futures_util::future::{BoxFuture, FutureExt, join_all, try_join_all};
 use pulsar::{
     Producer, ProducerOptions, TokioExecutor, producer::Message, routing_policy::RoutingPolicy,
 };
@@ -77,17 +77,19 @@ struct Producers {
 }
 
 impl Publisher {
-    pub(crate) async fn open(
+    pub(crate) fn open(
         connection: Connection,
         topic: &str,
         name: Option<String>,
         standing: Arc<Standing>,
-    ) -> Result<Publisher, PulsarError> {
+    ) -> BoxFuture<'static, Result<Publisher, PulsarError>> {
         let topic = Arc::from(full_name(topic));
-        let build = || Producers::build(&connection, &topic, name.as_deref());
-        let producers = patiently(build).await?;
-        let producers = Mutex::new(Some(producers));
-        Ok(Publisher { connection, topic, name, producers, standing })
+        async move {
+            let build = || Producers::build(&connection, &topic, name.as_deref());
+            let producers = Mutex::new(Some(patiently(build).await?));
+            Ok(Publisher { connection, topic, name, producers, standing })
+        }
+        .boxed()
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
@@ -95,7 +97,11 @@ impl Publisher {
     }
 
     /// Publishes all lines, in order per key, and returns when all are confirmed.
-    pub(crate) async fn publish(&self, mut lines: Vec<Line>) {
+    pub(crate) fn publish(&self, lines: Vec<Line>) -> BoxFuture<'_, ()> {
+        self.publish_all(lines).boxed()
+    }
+
+    async fn publish_all(&self, mut lines: Vec<Line>) {
         let mut producers = self.producers.lock().await;
         let mut backoff = Backoff::new();
         while !lines.is_empty() {

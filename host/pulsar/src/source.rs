@@ -10,6 +10,7 @@ mod window;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::future::{BoxFuture, FutureExt};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinHandle,
@@ -105,10 +106,19 @@ impl fmt::Debug for Source {
 impl Source {
     /// Opens the subscription on every partition there is, and the dead letters' topic.
     ///
+    /// In a box, as is all that waits for a broker: who uses this crate compiles no client again.
+    ///
     /// # Errors
     /// When the service can't be reached, refuses the credentials or lacks a topic, or when the
     /// subscription is in use with another type.
-    pub async fn open(
+    pub fn open(
+        connection: Connection,
+        settings: SourceSettings,
+    ) -> BoxFuture<'static, Result<Source, PulsarError>> {
+        Source::subscribe(connection, settings).boxed()
+    }
+
+    async fn subscribe(
         connection: Connection,
         mut settings: SourceSettings,
     ) -> Result<Source, PulsarError> {

@@ -265,7 +265,7 @@ impl Subject {
         std::fs::remove_dir_all(&folder)?;
         let service = started.service();
         let (end, ended) = oneshot::channel();
-        let served = runtime.spawn(started.serve(async { drop(ended.await) }));
+        let served = runtime.spawn(started.serve(Box::pin(async { drop(ended.await) })));
         Ok(Subject { runtime, service, end, served })
     }
 

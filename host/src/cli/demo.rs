@@ -64,10 +64,10 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
         let service = started.service();
         let end = serve::end_signal()?;
         let (ended, stop) = oneshot::channel::<()>();
-        let serving = tokio::spawn(started.serve(async {
+        let serving = tokio::spawn(started.serve(Box::pin(async {
             // Either way it is over.
             drop(stop.await);
-        }));
+        })));
         let limit = args.seconds.map_or(Duration::MAX, Duration::from_secs);
         let result = tokio::select! {
             () = end => Ok(()),

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<Exit> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let started = Started::new(config).await?;
         tracing::info!(address = %started.address()?, "listening");
-        started.serve(end_signal()?).await?;
+        started.serve(Box::pin(end_signal()?)).await?;
         Ok(Exit::Done)
     })
 }

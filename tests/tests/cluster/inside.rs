@@ -60,7 +60,7 @@ impl Inside {
     pub(crate) fn serve(&mut self) -> Serving {
         let (end, ended) = oneshot::channel();
         let started = self.started.take().unwrap();
-        let served = self.runtime.spawn(started.serve(async { drop(ended.await) }));
+        let served = self.runtime.spawn(started.serve(Box::pin(async { drop(ended.await) })));
         Serving { end: Some(end), _served: served }
     }
 

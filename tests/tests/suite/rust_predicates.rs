@@ -1,12 +1,8 @@
 //! Predicates of a module in Rust: they select as a property would that said the same, on both
 //! engines, with the store opened anew, and in the service. Builds the example.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot run the command has failed")]
-
-mod http;
-mod process;
-
-use http::{get, post, until};
+use crate::http::{get, post, until};
+use crate::process::Service;
 use muster::case::timeline::{Entry, Outcome, UserKey};
 use muster::case::{evaluate, first_difference, read_beside_rules};
 use muster::decode::decode;
@@ -16,7 +12,6 @@ use muster::store::MemoryStore;
 use muster_core::{Engine, Settings};
 use muster_rules::Source;
 use muster_tests::examples;
-use process::Service;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

@@ -1,14 +1,9 @@
 //! The service over HTTP: what is accepted, refused, answered and reloaded.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod running;
-
-use http::until;
+use crate::http::{self, until};
+use crate::running::{RULES, Running, message, message_at, write_rules};
 use muster::config::Config;
 use muster::service::Started;
-use running::{RULES, Running, message, message_at, write_rules};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::net::TcpStream;

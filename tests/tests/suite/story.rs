@@ -2,14 +2,9 @@
 //! by step, verified, rolled back, promoted. Nothing is lost, and in the end everybody is where a
 //! replay of everything by the last rules puts her.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod process;
-mod stage;
-
+use crate::http;
+use crate::stage::{MESSAGES, Stage, Traffic, folded};
 use serde_json::{Value, json};
-use stage::{MESSAGES, Stage, Traffic, folded};
 use std::collections::BTreeSet;
 
 #[test]

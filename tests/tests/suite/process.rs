@@ -1,9 +1,5 @@
 //! The command in a process of its own.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-#![allow(unreachable_pub, reason = "each test file includes this, and is a crate of its own")]
-#![allow(dead_code, reason = "each test file uses what it needs")]
-
 use crate::http::{PATIENCE, get, until};
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -12,13 +8,13 @@ use std::process::{Child, Command};
 use std::time::Instant;
 
 /// The command in a process of its own.
-pub struct Service {
-    pub process: Child,
-    pub address: SocketAddr,
+pub(crate) struct Service {
+    pub(crate) process: Child,
+    pub(crate) address: SocketAddr,
 }
 
 /// Starts the command, with files of at most so many kilobytes. What it logs is in `log`.
-pub fn spawn(folder: &Path, kilobytes_max: Option<u32>) -> Child {
+pub(crate) fn spawn(folder: &Path, kilobytes_max: Option<u32>) -> Child {
     let limit = kilobytes_max.map_or(String::new(), |k| format!("ulimit -f {k}; trap '' XFSZ; "));
     Command::new("bash")
         .args(["-c", &format!("{limit}exec \"$0\" serve --config \"$1\"")])
@@ -31,14 +27,14 @@ pub fn spawn(folder: &Path, kilobytes_max: Option<u32>) -> Child {
 }
 
 impl Service {
-    pub fn start(folder: &Path, kilobytes_max: Option<u32>) -> Service {
+    pub(crate) fn start(folder: &Path, kilobytes_max: Option<u32>) -> Service {
         let service = Service::listening(folder, kilobytes_max);
         until("being ready", || get(service.address, "/readyz").status == 200);
         service
     }
 
     /// Starts it, and waits until it listens, in whatever language.
-    pub fn listening(folder: &Path, kilobytes_max: Option<u32>) -> Service {
+    pub(crate) fn listening(folder: &Path, kilobytes_max: Option<u32>) -> Service {
         let process = spawn(folder, kilobytes_max);
         let log = folder.join("log");
         let mut address = None;
@@ -53,13 +49,13 @@ impl Service {
     }
 
     /// Tells it something, such as `-HUP`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// Ends it, and gives whether it says that all went well.
-    pub fn stop(mut self) -> bool {
+    pub(crate) fn stop(mut self) -> bool {
         self.signal("-TERM");
         let started = Instant::now();
         loop {

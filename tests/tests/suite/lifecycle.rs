@@ -1,15 +1,9 @@
 //! What looks after rules by itself, what stays when the service is killed, and what may not be done.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod process;
-mod stage;
-
-use http::{get, post};
+use crate::http::{self, get, post};
+use crate::stage::{Stage, Traffic};
 use muster_tests::guests::{PARITY, Text, manifest_asking_for, module};
 use serde_json::{Value, json};
-use stage::{Stage, Traffic};
 use std::collections::BTreeSet;
 
 const QUICK: &str = "[modules]\nquarantine_after = \"500ms\"\n";

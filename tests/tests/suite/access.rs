@@ -1,10 +1,6 @@
 //! Who may ask for what, over HTTP: every route with every kind of caller.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-
-use http::{get, request};
+use crate::http::{get, request};
 use muster::access::{Role, Secret, SecretHash};
 use muster::api::{Need, ROUTES};
 use muster::config::Config;
@@ -61,7 +57,7 @@ fn with_settings(more: &str, check: impl FnOnce(SocketAddr, &[Caller])) {
     let started = runtime.block_on(Started::new(Config::read(&path).unwrap())).unwrap();
     let address = started.address().unwrap();
     let (end, ended) = oneshot::channel::<()>();
-    let served = runtime.spawn(started.serve(async { drop(ended.await) }));
+    let served = runtime.spawn(started.serve(Box::pin(async { drop(ended.await) })));
     check(address, &callers);
     drop(end);
     runtime.block_on(served).unwrap().unwrap();

@@ -1,8 +1,6 @@
 //! Rule modules that behave, and rule modules that do not: each is refused, or loses its call and
 //! nothing else.
 
-#![allow(clippy::unwrap_used, reason = "a test whose module does not load has failed")]
-
 mod adopting;
 mod building;
 mod compiling;

@@ -1,8 +1,6 @@
 //! Real data, straight through and with the store closed and opened again every 1,000 messages: the
 //! same transitions, byte for byte.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
-
 use muster::decode::decode;
 use muster::guest::{GuestEngine, GuestSettings};
 use muster::replay::Replay;

@@ -1,9 +1,5 @@
 //! A service under traffic, and the command line that changes its rules.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-#![allow(unreachable_pub, reason = "each test file includes this, and is a crate of its own")]
-#![allow(dead_code, reason = "each test file uses what it needs")]
-
 use crate::http::{PATIENCE, get, request};
 use crate::process::Service;
 use serde_json::{Value, json};
@@ -17,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub const FIRST: &str = "audiences:
+pub(crate) const FIRST: &str = "audiences:
   - { id: buyers, where: { event: purchase, within: 1h } }
   - { id: regulars, where: { event: visit, count: { gte: 3 }, within: 2h } }
   - { id: spenders, where: { event: purchase, sum: { gte: 60 }, of: amount, within: 3h } }
@@ -25,7 +21,7 @@ pub const FIRST: &str = "audiences:
 ";
 
 /// `spenders` is changed, `gone` is gone, `returners` is new and refers to what is not.
-pub const SECOND: &str = "audiences:
+pub(crate) const SECOND: &str = "audiences:
   - { id: buyers, where: { event: purchase, within: 1h } }
   - { id: regulars, where: { event: visit, count: { gte: 3 }, within: 2h } }
   - { id: spenders, where: { event: purchase, sum: { gte: 40 }, of: amount, within: 6h } }
@@ -35,14 +31,14 @@ pub const SECOND: &str = "audiences:
 
 const USERS: u64 = 600;
 /// Messages of a request, and requests a second.
-pub const MESSAGES: usize = 40;
+pub(crate) const MESSAGES: usize = 40;
 const REQUESTS_PER_SECOND: u32 = 25;
 /// How far the events' clock goes on between two requests.
 const TURN_MS: i64 = 15_000;
 const BEGIN_MS: i64 = 1_767_225_600_000;
 
 /// Traffic at a steady rate, on the clock of events.
-pub struct Traffic {
+pub(crate) struct Traffic {
     ended: Arc<AtomicBool>,
     /// What was accepted, in order.
     sent: Arc<Mutex<Vec<Value>>>,
@@ -52,7 +48,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    pub fn start(address: SocketAddr) -> Traffic {
+    pub(crate) fn start(address: SocketAddr) -> Traffic {
         let (ended, sent, took) = (Arc::default(), Arc::default(), Arc::default());
         let (ending, sending, taking): (Arc<AtomicBool>, Arc<Mutex<Vec<Value>>>, _) =
             (Arc::clone(&ended), Arc::clone(&sent), Arc::clone(&took));
@@ -81,13 +77,13 @@ impl Traffic {
     }
 
     /// The 99th percentile of what was answered since the last look.
-    pub fn p99(&self) -> Duration {
+    pub(crate) fn p99(&self) -> Duration {
         let mut took = std::mem::take(&mut *self.took.lock().unwrap());
         took.sort_unstable();
         took.get(took.len() * 99 / 100).copied().unwrap_or_default()
     }
 
-    pub fn stop(mut self) -> Vec<Value> {
+    pub(crate) fn stop(mut self) -> Vec<Value> {
         self.ended.store(true, Ordering::Release);
         self.thread.take().unwrap().join().unwrap();
         std::mem::take(&mut *self.sent.lock().unwrap())
@@ -111,14 +107,14 @@ fn message(random: &mut fastrand::Rng, turn: i64) -> Value {
 }
 
 /// A service, its folder, and the command line that talks to it.
-pub struct Stage {
-    pub folder: tempfile::TempDir,
-    pub service: Service,
+pub(crate) struct Stage {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) service: Service,
 }
 
 impl Stage {
     /// With users on three threads, whatever the machine has. Settings go on in `[engine]`.
-    pub fn new(settings: &str) -> Stage {
+    pub(crate) fn new(settings: &str) -> Stage {
         let folder = tempfile::tempdir().unwrap();
         let all = "[http]\nlisten = \"127.0.0.1:0\"\n[access]\nopen = true\n\
                    [time]\nclock = \"events\"\n[engine]\nthreads = 3\n";
@@ -131,35 +127,35 @@ impl Stage {
     }
 
     /// Kills the service, and starts it again.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.service.process.kill().unwrap();
         self.service.process.wait().unwrap();
         self.service = Service::start(self.folder.path(), None);
     }
 
     /// Writes a file that can be deployed.
-    pub fn write(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         fs::write(self.path(name), bytes).unwrap();
     }
 
     /// What was done last, and by whom.
-    pub fn last(&self) -> (String, String, String) {
+    pub(crate) fn last(&self) -> (String, String, String) {
         let history = self.muster(&["history", "--limit", "1"]);
         let text = |key: &str| history[0][key].as_str().unwrap_or_default().to_string();
         (text("action"), text("by"), text("reason"))
     }
 
     /// Everybody in an audience.
-    pub fn members(&self, audience: &str) -> BTreeSet<String> {
+    pub(crate) fn members(&self, audience: &str) -> BTreeSet<String> {
         let members = self.memberships().into_iter();
         members.filter(|(_, of)| of == audience).map(|(user, _)| user).collect()
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn try_muster(&self, args: &[&str]) -> Output {
+    pub(crate) fn try_muster(&self, args: &[&str]) -> Output {
         let server = format!("http://{}", self.service.address);
         let to = ["--server", &server, "--workspace", "shop", "--format", "json"];
         let command = env!("CARGO_BIN_EXE_muster-service");
@@ -167,14 +163,14 @@ impl Stage {
     }
 
     /// Does something, and gives what the service says.
-    pub fn muster(&self, args: &[&str]) -> Value {
+    pub(crate) fn muster(&self, args: &[&str]) -> Value {
         let output = self.try_muster(args);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{args:?}: {told}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    pub fn deploy(&self, file: &str, more: &[&str]) {
+    pub(crate) fn deploy(&self, file: &str, more: &[&str]) {
         let path = self.path(file);
         let mut args = vec!["deploy", path.to_str().unwrap()];
         args.extend(more);
@@ -182,7 +178,7 @@ impl Stage {
     }
 
     /// Waits until the status is as it should be.
-    pub fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let status = self.muster(&["status"]);
@@ -194,7 +190,7 @@ impl Stage {
     }
 
     /// Waits until all users have gone over to the step, and what they enter and leave matches it.
-    pub fn verified(&self, args: &[&str]) -> Value {
+    pub(crate) fn verified(&self, args: &[&str]) -> Value {
         self.until("going over", |status| status["filling"].is_null());
         let begun = Instant::now();
         loop {
@@ -208,13 +204,13 @@ impl Stage {
     }
 
     /// Who is in what.
-    pub fn memberships(&self) -> BTreeSet<(String, String)> {
+    pub(crate) fn memberships(&self) -> BTreeSet<(String, String)> {
         let path = "/v1/workspaces/shop/memberships?limit=10000";
         pairs(&get(self.service.address, path).body)
     }
 
     /// The same by a replay of what was sent.
-    pub fn replayed(&self, rules: &str, sent: &[Value]) -> BTreeSet<(String, String)> {
+    pub(crate) fn replayed(&self, rules: &str, sent: &[Value]) -> BTreeSet<(String, String)> {
         let lines: String = sent.iter().map(|message| format!("{message}\n")).collect();
         fs::write(self.path("sent.ndjson"), lines).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_muster-service"))
@@ -230,7 +226,7 @@ impl Stage {
         pairs(&String::from_utf8(output.stdout).unwrap())
     }
 
-    pub fn metric(&self, line: &str) -> f64 {
+    pub(crate) fn metric(&self, line: &str) -> f64 {
         let text = get(self.service.address, "/metrics").body;
         let values =
             text.lines().filter_map(|found| found.strip_prefix(line)?.split(' ').next_back());
@@ -238,7 +234,7 @@ impl Stage {
     }
 }
 
-pub fn pairs(lines: &str) -> BTreeSet<(String, String)> {
+pub(crate) fn pairs(lines: &str) -> BTreeSet<(String, String)> {
     let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines = lines.filter(|line| line["audience"].is_string());
     let text = |value: &Value| value.as_str().unwrap().to_string();
@@ -246,7 +242,7 @@ pub fn pairs(lines: &str) -> BTreeSet<(String, String)> {
 }
 
 /// All transitions, folded: who is in what.
-pub fn folded(address: SocketAddr) -> BTreeSet<(String, String)> {
+pub(crate) fn folded(address: SocketAddr) -> BTreeSet<(String, String)> {
     let (mut members, mut ids) = (BTreeSet::new(), BTreeSet::new());
     let mut after = "0".to_string();
     loop {

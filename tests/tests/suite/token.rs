@@ -1,7 +1,5 @@
 //! `muster token`: what it prints is what the settings take.
 
-#![allow(clippy::unwrap_used, reason = "a test whose command does not run has failed")]
-
 use muster::access::{Denied, Role};
 use muster::config::Config;
 use serde_json::{Value, json};

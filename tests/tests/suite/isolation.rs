@@ -1,17 +1,12 @@
 //! The service with hostile modules: everything else of the workspace, and every other workspace,
 //! goes on as if there were none.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod process;
-
-use http::{get, post, until};
+use crate::http::{get, post, until};
+use crate::process::{Service, spawn};
 use muster_tests::guests::{
     ALL, HOSTILE, HOSTILE_SELECTS, Hostile, PARITY, Text, compile_bomb, failing, failing_to_select,
     manifest_asking_for, manifest_selecting, module,
 };
-use process::{Service, spawn};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;

@@ -1,8 +1,6 @@
 //! Rules in JavaScript: the contract is what counts. Builds the example, which needs Node and what npm
 //! brings; without them nothing is tested, which is said.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot run a command has failed")]
-
 use muster::traffic::Traffic;
 use muster_core::Time;
 use muster_tests::examples;

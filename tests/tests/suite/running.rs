@@ -1,9 +1,5 @@
 //! A service on a thread of the test, in a folder of its own, by the clock of events.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-#![allow(unreachable_pub, reason = "each test file includes this, and is a crate of its own")]
-#![allow(dead_code, reason = "each test file uses what it needs")]
-
 use crate::http::{self, Answer};
 use muster::config::Config;
 use muster::service::Started;
@@ -12,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use tokio::sync::oneshot;
 
-pub const RULES: &str = "audiences:
+pub(crate) const RULES: &str = "audiences:
   - { id: buyers, where: { event: purchase } }
   - { id: lookers, where: { all: [{ event: look }, { not: { audience: buyers } }] } }
 ";
@@ -21,23 +17,23 @@ pub const RULES: &str = "audiences:
 const COMPILER: &str = env!("CARGO_BIN_EXE_muster-service");
 
 /// A service of its own in a folder of its own.
-pub struct Running {
-    pub folder: tempfile::TempDir,
-    pub address: SocketAddr,
-    pub runtime: tokio::runtime::Runtime,
+pub(crate) struct Running {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) address: SocketAddr,
+    pub(crate) runtime: tokio::runtime::Runtime,
     end: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Running {
-    pub fn start(settings: &str) -> Running {
+    pub(crate) fn start(settings: &str) -> Running {
         let folder = tempfile::tempdir().unwrap();
         write_rules(folder.path(), RULES);
         Running::start_in(folder, settings).unwrap()
     }
 
     /// Settings go on in `[http]`.
-    pub fn start_in(folder: tempfile::TempDir, settings: &str) -> anyhow::Result<Running> {
+    pub(crate) fn start_in(folder: tempfile::TempDir, settings: &str) -> anyhow::Result<Running> {
         let text = format!(
             "[access]\nopen = true\n[workspaces]\nshop = \"rules\"\n[modules]\ncompiler = {COMPILER:?}\n[time]\nclock = \"events\"\n[http]\nlisten = \"127.0.0.1:0\"\n{settings}"
         );
@@ -48,27 +44,27 @@ impl Running {
         let started = runtime.block_on(Started::new(config))?;
         let address = started.address()?;
         let (end, ended) = oneshot::channel();
-        let served = runtime.spawn(started.serve(async { drop(ended.await) }));
+        let served = runtime.spawn(started.serve(Box::pin(async { drop(ended.await) })));
         Ok(Running { folder, address, runtime, end: Some(end), served: Some(served) })
     }
 
-    pub fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         http::request(self.address, method, path, headers, body)
     }
 
-    pub fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
         http::send(self.address, method, path, headers, body)
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         http::get(self.address, path)
     }
 
-    pub fn post(&self, body: &Value) -> Answer {
+    pub(crate) fn post(&self, body: &Value) -> Answer {
         http::post(self.address, body)
     }
 
-    pub fn members(&self, audience: &str) -> Vec<String> {
+    pub(crate) fn members(&self, audience: &str) -> Vec<String> {
         let answer = self.get(&format!("/v1/workspaces/shop/audiences/{audience}/members"));
         if answer.status != 200 {
             return Vec::new();
@@ -78,29 +74,29 @@ impl Running {
         members.map(|member| member["user"].as_str().unwrap().to_string()).collect()
     }
 
-    pub fn metric(&self, line: &str) -> f64 {
+    pub(crate) fn metric(&self, line: &str) -> f64 {
         let text = self.get("/metrics").body;
         let found = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
         found.unwrap_or(0.0)
     }
 
     /// Ends the service, and gives back what it leaves.
-    pub fn stop(mut self) -> tempfile::TempDir {
+    pub(crate) fn stop(mut self) -> tempfile::TempDir {
         drop(self.end.take());
         self.runtime.block_on(self.served.take().unwrap()).unwrap().unwrap();
         self.folder
     }
 }
 
-pub fn write_rules(folder: &Path, text: &str) {
+pub(crate) fn write_rules(folder: &Path, text: &str) {
     std::fs::create_dir_all(folder.join("rules")).unwrap();
     std::fs::write(folder.join("rules").join("audiences.yaml"), text).unwrap();
 }
 
-pub fn message(user: &str, event: &str, second: u32) -> Value {
+pub(crate) fn message(user: &str, event: &str, second: u32) -> Value {
     message_at(user, event, &format!("2026-01-01T00:00:{second:02}Z"))
 }
 
-pub fn message_at(user: &str, event: &str, time: &str) -> Value {
+pub(crate) fn message_at(user: &str, event: &str, time: &str) -> Value {
     json!({ "workspace": "shop", "user": user, "events": [{ "name": event, "time": time }] })
 }

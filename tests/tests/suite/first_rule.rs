@@ -1,8 +1,6 @@
 //! The way from nothing to a live rule, run as the documentation of the guest SDK tells it. Needs a
 //! toolchain for WebAssembly; what is missing is named.
 
-#![allow(clippy::unwrap_used, reason = "a test whose commands do not run has failed")]
-
 use muster::build::Toolchain;
 use serde_json::Value;
 use std::fs;
@@ -11,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-const TUTORIAL: &str = include_str!("../../guest-sdk/src/lib.rs");
+const TUTORIAL: &str = include_str!("../../../guest-sdk/src/lib.rs");
 /// Where it says that the service listens.
 const ADDRESS: &str = "localhost:7400";
 /// More than any machine needs; without it, a rule that does not go live is waited for.
@@ -36,13 +34,15 @@ fn commands() -> Vec<String> {
     blocks
 }
 
-/// The commands in one script. The crate is built where the example is, with the same locked
+/// The commands in one script. The crate is built where the examples are, with the same locked
 /// dependencies, so that the standard library need not be compiled again; and the service takes a
 /// port that is free.
 fn script() -> String {
     let mut blocks = commands();
     assert!(blocks[0].ends_with("cd shop-rules\n"), "{}", blocks[0]);
-    blocks[0].push_str("ln -s \"$EXAMPLE/target\" target\ncp \"$EXAMPLE/Cargo.lock\" .\n");
+    blocks[0].push_str(
+        "ln -s \"$EXAMPLES/target\" target\ncp \"$EXAMPLES/recent-ios-buyers/Cargo.lock\" .\n",
+    );
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (settings, address) = ("'[workspaces]", format!("127.0.0.1:{port}"));
     let text = blocks.concat();
@@ -61,8 +61,8 @@ fn the_tutorial_leads_from_nothing_to_a_transition() {
     let programs = folder.path().join("programs");
     fs::create_dir(&programs).unwrap();
     symlink(env!("CARGO_BIN_EXE_muster-service"), programs.join("muster")).unwrap();
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/recent-ios-buyers");
-    fs::create_dir_all(example.join("target")).unwrap();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    fs::create_dir_all(examples.join("target")).unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     let ran = Command::new("timeout")
         .args([SECONDS_MAX, "bash", "-c", &script()])
@@ -70,7 +70,7 @@ fn the_tutorial_leads_from_nothing_to_a_transition() {
         .env("PATH", path)
         // The crate's own folder, as the reader has it.
         .env_remove("CARGO_TARGET_DIR")
-        .env("EXAMPLE", example.canonicalize().unwrap())
+        .env("EXAMPLES", examples.canonicalize().unwrap())
         .output()
         .unwrap();
     let (told, log) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));

@@ -1,17 +1,11 @@
 //! Settings that change while the service runs: who may ask for what, and certificates.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod process;
-mod secure;
-
-use http::{Answer, PATIENCE, connect, request, until, written};
+use crate::http::{Answer, PATIENCE, connect, request, until, written};
+use crate::process::Service;
+use crate::secure::{Authority, secured};
 use muster::access::Secret;
-use process::Service;
 use rustls::ALL_VERSIONS;
 use rustls::pki_types::CertificateDer;
-use secure::{Authority, secured};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;

@@ -1,9 +1,5 @@
 //! Certificates made for a test, and a client that speaks TLS.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-#![allow(unreachable_pub, reason = "each test file includes this, and is a crate of its own")]
-#![allow(dead_code, reason = "each test file uses what it needs")]
-
 use crate::http::{Answer, connect, receive, written};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring;
@@ -18,17 +14,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Whom clients trust.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     /// Writes a certificate for this machine, and its key; gives the certificate.
-    pub fn issue(&self, folder: &Path) -> CertificateDer<'static> {
+    pub(crate) fn issue(&self, folder: &Path) -> CertificateDer<'static> {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["127.0.0.1".to_string()]).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
@@ -39,7 +35,10 @@ impl Authority {
     }
 
     /// A client that trusts this authority and no other.
-    pub fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    pub(crate) fn client(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -51,10 +50,10 @@ impl Authority {
     }
 }
 
-pub type Secured = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Secured = StreamOwned<ClientConnection, TcpStream>;
 
 /// A connection on which TLS is agreed.
-pub fn secured(address: SocketAddr, client: &Arc<ClientConfig>) -> io::Result<Secured> {
+pub(crate) fn secured(address: SocketAddr, client: &Arc<ClientConfig>) -> io::Result<Secured> {
     let mut tcp = connect(address);
     let mut tls = ClientConnection::new(client.clone(), address.ip().into()).unwrap();
     while tls.is_handshaking() {
@@ -63,7 +62,7 @@ pub fn secured(address: SocketAddr, client: &Arc<ClientConfig>) -> io::Result<Se
     Ok(StreamOwned::new(tls, tcp))
 }
 
-pub fn get(address: SocketAddr, client: &Arc<ClientConfig>, path: &str) -> Answer {
+pub(crate) fn get(address: SocketAddr, client: &Arc<ClientConfig>, path: &str) -> Answer {
     let mut stream = secured(address, client).unwrap();
     stream.write_all(written("GET", path, "", "").as_bytes()).unwrap();
     receive(stream)

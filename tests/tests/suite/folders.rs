@@ -1,12 +1,7 @@
 //! Rules from folders, as folders really change: emptied, swapped as a whole, full of other things.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod process;
-
-use http::{get, post, until};
-use process::Service;
+use crate::http::{get, post, until};
+use crate::process::Service;
 use serde_json::json;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;

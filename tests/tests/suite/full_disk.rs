@@ -1,12 +1,7 @@
 //! A disk that is full: nothing is accepted any more, the reason is told, and nothing acknowledged is lost.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod process;
-
-use http::{get, post};
-use process::{Service, spawn};
+use crate::http::{get, post};
+use crate::process::{Service, spawn};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,16 +1,10 @@
 //! Requests as clients really send them: packed, cut off, half sent, half wrong.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod process;
-mod running;
-
+use crate::http::{PATIENCE, connect, post, receive, until};
+use crate::process::Service;
+use crate::running::{self, Running, message};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{PATIENCE, connect, post, receive, until};
-use process::Service;
-use running::{Running, message};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};

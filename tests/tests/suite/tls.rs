@@ -1,17 +1,12 @@
 //! The service over TLS.
 
-#![allow(clippy::unwrap_used, reason = "a test whose service does not answer has failed")]
-
-mod http;
-mod secure;
-
-use http::{connect, until, written};
+use crate::http::{connect, until, written};
+use crate::secure::{Authority, get, secured};
 use muster::config::Config;
 use muster::service::Started;
 use rcgen::KeyPair;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ALL_VERSIONS, ClientConfig};
-use secure::{Authority, get, secured};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -39,7 +34,7 @@ fn with_service(tls: &str, check: impl FnOnce(SocketAddr, &Authority, oneshot::S
     let started = runtime.block_on(Started::new(config(folder.path(), tls))).unwrap();
     let address = started.address().unwrap();
     let (end, ended) = oneshot::channel::<()>();
-    let served = runtime.spawn(started.serve(async { drop(ended.await) }));
+    let served = runtime.spawn(started.serve(Box::pin(async { drop(ended.await) })));
     check(address, &authority, end);
     runtime.block_on(served).unwrap().unwrap();
 }
