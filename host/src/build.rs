@@ -146,7 +146,10 @@ fn write(
 ) -> Result<Built, BuildError> {
     std::fs::create_dir_all(folder).map_err(unusable(folder))?;
     let path = folder.join(file);
-    std::fs::write(&path, &component).map_err(unusable(&path))?;
+    // Whole or not at all: somebody may be reading what was built before.
+    let part = path.with_extension(format!("{:016x}.part", fastrand::u64(..)));
+    std::fs::write(&part, &component).map_err(unusable(&part))?;
+    std::fs::rename(&part, &path).map_err(unusable(&path))?;
     Ok(Built { path, component, compiler_bytes })
 }
 

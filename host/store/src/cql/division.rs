@@ -196,9 +196,12 @@ async fn repeat(shared: &Shared, act: impl AsyncFn() -> Result<(), CqlError>) {
     }
 }
 
-/// How long what is said of this process stays, in seconds.
+/// How long what is said of this process stays, in seconds. The database reckons in whole ones, those that have begun:
+/// what is to stay for two may be gone after little more than one.
 fn kept_s(shared: &Shared) -> i32 {
-    i32::try_from(shared.database.silence_max.as_secs().max(1)).unwrap_or(i32::MAX)
+    let silence = shared.database.silence_max;
+    let whole = silence.as_secs() + u64::from(silence.subsec_nanos() > 0);
+    i32::try_from(whole + 1).unwrap_or(i32::MAX)
 }
 
 async fn say(shared: &Shared) -> Result<(), CqlError> {
